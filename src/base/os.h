@@ -1,0 +1,22 @@
+/* os.h - the few facts we ask of the machine: clock, cores, memory. Any thread.
+ */
+#ifndef CRIA_BASE_OS_H
+#define CRIA_BASE_OS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+int64_t clock_ns(void); /* monotonic */
+
+/* Physical cores and hardware threads that this process may use (affinity and cgroup respected). */
+int os_cores(void);
+int os_threads(void);
+
+uint64_t os_memory_total(void);     /* bytes; the cgroup limit where it is lower */
+uint64_t os_memory_available(void); /* bytes that can be had without swapping */
+
+/* Zeroed, 2 MiB-aligned when large (huge pages are asked for). NULL when there is no memory. */
+void *os_big_alloc(size_t n_bytes);
+void os_big_free(void *p, size_t n_bytes);
+
+#endif

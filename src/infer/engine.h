@@ -1,0 +1,115 @@
+/* engine.h - many requests, one batch a step: the scheduler that chat, generate, the server and
+ * the trainers use.
+ *
+ * A request is a prompt (token ids) and how to continue it; engine_step() puts chunks of waiting
+ * prompts beside the next token of every running answer into one ragged batch, runs it, samples,
+ * and calls the requests' listeners. Prompts that begin like one whose pages are still cached reuse
+ * them; the n answers of one request share their prompt's pages.
+ *
+ * Thread rule: one thread calls everything, but engine_cancel(), which may come from any thread
+ * or a signal handler: the request then ends within one step.
+ */
+#ifndef CRIA_INFER_ENGINE_H
+#define CRIA_INFER_ENGINE_H
+
+#include <stdatomic.h>
+
+#include "base/err.h"
+#include "infer/sampler.h"
+#include "model/forward.h"
+
+struct engine;
+
+struct engine_options {
+    int n_threads;          /* 0: one per physical core */
+    const char *isa;        /* NULL: best, or CRIA_ISA in the environment (read by cli) */
+    int32_t n_ctx;          /* longest sequence; 0: min(the model's, 8192) */
+    int32_t n_seqs;         /* answers at once, 1..256; 0: 1 */
+    int32_t max_batch_tok;  /* 0: 512 */
+    int64_t cache_tok;      /* positions in the cache in all; 0: n_ctx * n_seqs */
+    enum dtype kv_dtype;    /* DT_COUNT: F16 */
+    int32_t max_logit_rows; /* 0: n_seqs; scoring wants max_batch_tok */
+};
+
+/* Memory and machine, for the banner and `inspect`. */
+struct engine_plan {
+    const char *isa;
+    int n_threads;
+    int32_t n_ctx, n_seqs;
+    uint64_t weight_bytes, cache_bytes, work_bytes, available_bytes;
+};
+
+/* Keeps `m`. Refuses with ERR_MEMORY, naming the sums, when cache and work do not fit. */
+struct engine *engine_new(const struct model *m, const struct engine_options *opt, struct err *err);
+void engine_free(struct engine *e); /* NULL is fine; ends all requests without calling listeners */
+const struct engine_plan *engine_plan(const struct engine *e);
+const struct model *engine_model(const struct engine *e);
+
+enum finish {
+    FINISH_NONE,
+    FINISH_STOP,   /* a stop token or stop string */
+    FINISH_LENGTH, /* n_predict reached */
+    FINISH_CONTEXT, /* the context is full */
+    FINISH_CANCEL,
+    FINISH_ERROR, /* see the event's err */
+};
+const char *finish_name(enum finish f); /* "stop", "length", "context", "cancelled", "error" */
+
+/* What a listener is told. Text is whole UTF-8 characters, held back while it may be the beginning
+ * of a stop string; `token` is -1 in events that only carry text or the end. */
+struct engine_event {
+    int32_t i_answer; /* 0 .. n_answers - 1 */
+    int32_t token;
+    const char *text; /* n_text bytes, maybe 0 */
+    size_t n_text;
+    const struct sampled *sampled; /* with logprobs; NULL without token */
+    enum finish finish;            /* not NONE: the last event of this answer */
+    const char *stop_text;         /* the stop string that ended it, or NULL */
+    const struct err *err;         /* FINISH_ERROR only */
+    int32_t n_prompt, n_cached, n_generated;
+    /* The prompt's progress, for events before the first token (token -1, n_text 0). */
+    int32_t n_prompt_done;
+};
+/* Return false to cancel the request. Must not call the engine. */
+typedef bool engine_listener(void *user, const struct engine_event *ev);
+
+#define ENGINE_MAX_STOPS 16
+struct request_params {
+    const int32_t *prompt; /* copied */
+    int32_t n_prompt;
+    int32_t n_predict;  /* -1: until a stop or the context's end */
+    int32_t n_answers;  /* 1..n_seqs; answer i uses seed + i */
+    struct sampler_params sampling;
+    const char *stop[ENGINE_MAX_STOPS]; /* copied */
+    int32_t n_stop;
+    bool ignores_eos;
+    bool shifts_context; /* when full: drop the older half after the first n_keep positions (re-read,
+                          * not rotated: exact for what is kept) and go on */
+    int32_t n_keep;
+    bool shows_special; /* control tokens appear in the text */
+    engine_listener *listener;
+    void *user;
+};
+struct request_params request_defaults(void);
+
+/* Queues a request; returns its handle (> 0), or 0 with ERR_LIMIT (prompt longer than the context:
+ * says both numbers), ERR_USAGE (parameters), ERR_BUSY (queue of 1024 full). */
+int64_t engine_submit(struct engine *e, const struct request_params *p, struct err *err);
+void engine_cancel(struct engine *e, int64_t request);
+/* One batch. Returns true while there is work left; an error here is of the whole engine. */
+bool engine_step(struct engine *e, bool *has_work, struct err *err) CRIA_CHECK;
+/* Submits, steps until it has ended. */
+bool engine_run(struct engine *e, const struct request_params *p, struct err *err) CRIA_CHECK;
+
+/* Log-likelihoods and raw logits without sampling: runs ids through the cache in chunks, calling
+ * `fn` with the logits of each position in order. The sequence is forgotten after. */
+typedef bool engine_logits_fn(void *user, int32_t pos, const float *logits);
+bool engine_score(struct engine *e, const int32_t *ids, int32_t n, int32_t first_wanted,
+                  engine_logits_fn *fn, void *user, struct err *err) CRIA_CHECK;
+/* Sees each product's inputs during engine_score (imatrix). */
+void engine_observe(struct engine *e, forward_observer *fn, void *user);
+
+/* Forgets cached prefixes (bench, tests). */
+void engine_clear_cache(struct engine *e);
+
+#endif

@@ -1,0 +1,70 @@
+/* model.h - an open model: configuration, weights, tokenizer, and what its files say about it.
+ *
+ * model_open() takes a GGUF file (any member of a split set), a Hugging Face directory, or a Meta
+ * directory; all weights stay mapped where their type allows it. Immutable after: any thread.
+ */
+#ifndef CRIA_MODEL_MODEL_H
+#define CRIA_MODEL_MODEL_H
+
+#include "base/err.h"
+#include "base/progress.h"
+#include "model/config.h"
+#include "model/tensors.h"
+#include "text/chat.h"
+#include "text/tokenizer.h"
+
+enum model_source { SOURCE_GGUF, SOURCE_HF, SOURCE_META };
+
+/* What travels along with the weights. Strings may be NULL. */
+struct model_info {
+    enum model_source source;
+    const char *path;
+    const char *name, *license, *license_name, *license_link, *author, *version, *description;
+    const char *model_card; /* README.md of a directory, if any */
+    bool is_llama3_family;  /* "Built with Meta Llama 3" applies */
+    uint64_t file_bytes, n_params;
+    const char *type_name; /* the type most weights have: "Q4_1" */
+};
+
+struct model;
+
+/* Returns owned. Without a tokenizer in the files the model opens and model_tokenizer() is NULL:
+ * whoever needs one says so by model_require_tokenizer(). */
+struct model *model_open(const char *path, struct err *err);
+void model_close(struct model *m); /* NULL is fine */
+
+const struct model_config *model_config(const struct model *m);
+const struct weights *model_weights(const struct model *m);
+const struct tokenizer *model_tokenizer(const struct model *m);
+bool model_require_tokenizer(const struct model *m, struct err *err) CRIA_CHECK;
+/* The chat family by the template, else by the vocabulary, else NULL (a base model). */
+const struct chat_family *model_chat_family(const struct model *m);
+const struct model_info *model_info(const struct model *m);
+/* The GGUF behind it, or NULL: for `inspect` and for metadata that travels. */
+const struct gguf *model_gguf(const struct model *m);
+
+/* ---- writing (export.c) ---- */
+enum export_format { EXPORT_GGUF, EXPORT_HF };
+struct imatrix; /* imatrix.h */
+struct export_options {
+    enum export_format format;
+    const char *type; /* recipe or dtype name: "q4_k_m", "bf16"; NULL: keep each tensor's type (HF:
+                       * quantized ones become bf16... see export.c) */
+    const struct imatrix *imatrix; /* or NULL */
+    int n_threads;
+    uint64_t max_shard_bytes; /* Hugging Face shards; 0: 5 GB */
+    bool is_overwriting;
+    const struct progress *progress;
+};
+/* One line per tensor of what was done, for the report of `cria quantize`. */
+struct export_stat {
+    const char *name;
+    enum dtype from, to;
+    uint64_t bytes_from, bytes_to;
+    double rel_rmse; /* sqrt(sum (x - x')^2 / sum x^2); 0 when copied */
+};
+typedef void export_stat_fn(void *user, const struct export_stat *s);
+bool model_export(const struct model *m, const char *out_path, const struct export_options *opt,
+                  export_stat_fn *stat, void *user, struct err *err) CRIA_CHECK;
+
+#endif

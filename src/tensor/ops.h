@@ -1,0 +1,140 @@
+/* ops.h - the operator contract: one table of functions per backend and instruction-set variant.
+ *
+ * Every operator is collective: all members of the team call it with the same arguments, each does
+ * its share, and the results of the others are visible only after the caller's next team_barrier().
+ * An operator that needs a barrier inside has it inside. Members never return early or fail:
+ * arguments are checked when the model is loaded, memory is planned before (`work_bytes`).
+ * The split of work never changes the order of a sum: any number of threads gives the same bits.
+ * Float is the type of activations; weights are any dtype.
+ *
+ * Rows below are tokens of a ragged batch; `ld` is the distance of rows in elements.
+ */
+#ifndef CRIA_TENSOR_OPS_H
+#define CRIA_TENSOR_OPS_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/team.h"
+#include "tensor/tensor.h"
+
+/* What linear() does to its input rows before the product, so that a decode step needs neither a
+ * buffer nor a barrier for it. */
+enum linear_in {
+    LINEAR_IN_PLAIN,   /* x */
+    LINEAR_IN_RMSNORM, /* x / rms(x) * norm (ops->rmsnorm) */
+    LINEAR_IN_SWIGLU,  /* silu(x) * x2 (ops->swiglu) */
+};
+
+struct linear_out {
+    const struct tensor *w; /* [n_out, k] */
+    const float *bias;      /* [n_out] or NULL */
+    float *y;               /* [n_tok, n_out] at ld_y */
+    int64_t ld_y;
+    bool is_added; /* y += instead of y = : the residual */
+};
+
+struct linear_args {
+    enum linear_in in;
+    const float *x; /* [n_tok, k] at ld_x */
+    const float *x2; /* SWIGLU only: [n_tok, k] at ld_x */
+    int64_t ld_x;
+    const float *norm; /* RMSNORM only: [k] */
+    float eps;         /* RMSNORM only */
+    int64_t n_tok;
+    int64_t k;
+    const struct linear_out *out; /* n_out products of the same input, e.g. q, k and v */
+    int32_t n_out;
+    void *work; /* 64-byte aligned, >= work_bytes(n_tok, k, n_threads), shared by the team */
+};
+
+/* One layer's paged cache. Position p of a sequence lies in page pages[p / page_tok], slot
+ * p % page_tok. Element address: base + page * page_stride + kv_head * head_stride + slot *
+ * row_bytes, d_head elements of `dtype` (F32, F16, BF16 or Q8_0) from there. */
+struct kv_layer {
+    enum dtype dtype;
+    int32_t page_tok; /* a power of two, >= 16 */
+    int32_t n_kv_heads;
+    int32_t d_head;
+    size_t row_bytes;
+    size_t head_stride; /* bytes */
+    size_t page_stride; /* bytes */
+    uint8_t *k;
+    uint8_t *v;
+};
+
+/* Consecutive tokens [begin, begin + n) of the batch that are positions pos .. pos + n - 1 of one
+ * sequence. Token pos + i attends to positions 0 .. pos + i of its own sequence: nothing else. */
+struct span {
+    int64_t begin;
+    int32_t n;
+    int32_t pos;
+    const int32_t *pages;
+};
+
+enum rope_pairs {
+    ROPE_ADJACENT, /* (2i, 2i+1): Meta and GGUF row order */
+    ROPE_HALVES,   /* (i, i + d_head/2): Hugging Face row order */
+};
+
+struct rope_args {
+    enum rope_pairs pairs;
+    float *q;            /* [n_tok, n_heads, d_head], rotated in place */
+    float *k;            /* [n_tok, n_kv_heads, d_head], rotated in place, then stored */
+    const float *v;      /* [n_tok, n_kv_heads, d_head], stored as it is */
+    int64_t ld_q, ld_k, ld_v;
+    int32_t n_heads;
+    const float *cos_sin; /* [n_tok, d_head/2, 2] from rope_table */
+    const struct span *span;
+    int32_t n_spans;
+    int64_t n_tok;
+    const struct kv_layer *kv; /* NULL: rotate only */
+};
+
+struct attention_args {
+    float *y;       /* [n_tok, n_heads, d_head] at ld_y */
+    const float *q; /* [n_tok, n_heads, d_head] at ld_q, rotated */
+    int64_t ld_y, ld_q;
+    int32_t n_heads; /* a multiple of kv->n_kv_heads; query head h reads kv head h / n_rep */
+    float scale;     /* 1 / sqrt(d_head) */
+    const struct span *span;
+    int32_t n_spans;
+    int64_t n_tok;
+    const struct kv_layer *kv;
+    void *work; /* >= attention_work_bytes, shared by the team */
+};
+
+struct ops {
+    const char *name; /* "avx512+amx", as forced by CRIA_ISA and shown in the banner */
+
+    /* y[i] = row ids[i] of table, as float. */
+    void (*embed)(const struct member *me, float *y, int64_t ld_y, const struct tensor *table,
+                  const int32_t *ids, int64_t n_tok);
+    /* y = x / sqrt(mean(x^2) + eps) * w. Zhang & Sennrich 2019 eq. 4; spec/llama3.md 1.4. */
+    void (*rmsnorm)(const struct member *me, float *y, int64_t ld_y, const float *x, int64_t ld_x,
+                    const float *w, int64_t n_tok, int64_t d, float eps);
+    /* y = silu(gate) * up, silu(z) = z * sigmoid(z). Shazeer 2020. */
+    void (*swiglu)(const struct member *me, float *y, int64_t ld_y, const float *gate,
+                   const float *up, int64_t ld_x, int64_t n_tok, int64_t d);
+    /* y = in(x) W^T + bias for each output matrix. */
+    void (*linear)(const struct member *me, const struct linear_args *a);
+    size_t (*work_bytes)(int64_t n_tok, int64_t k, int n_threads);
+    /* cos and sin of pos[i] * inv_freq[j], angles in double: [n_tok, n_freq, 2]. */
+    void (*rope_table)(const struct member *me, float *cos_sin, const int32_t *pos, int64_t n_tok,
+                       const double *inv_freq, int32_t n_freq);
+    void (*rope_store)(const struct member *me, const struct rope_args *a);
+    /* softmax(q k^T * scale) v over the span's positions, causal. Vaswani et al. 2017 eq. 1, online
+     * softmax as in Dao et al. 2022. */
+    void (*attention)(const struct member *me, const struct attention_args *a);
+    size_t (*attention_work_bytes)(int64_t n_tok, int32_t n_heads, int32_t d_head, int32_t max_pos,
+                                   int n_threads);
+};
+
+/* The variants that this machine can run, plain C first, fastest last: at least one. */
+int ops_n_variants(void);
+const struct ops *ops_variant(int i);
+
+/* The fastest variant, or the one named (NULL or "" : fastest). ERR_USAGE lists the names. */
+const struct ops *ops_choose(const char *name, struct err *err);
+
+#endif
