@@ -1,8 +1,8 @@
 /* gguf.h - the GGUF container, versions 2 and 3: metadata, tensors, split files; reader and writer.
  *
- * The file is mapped, and hostile until gguf_open() has returned: counts, lengths, offsets, overlap,
- * duplicate names and alignment are all checked there (spec/inference.md b2 and d1), so whoever
- * holds a `struct gguf` may trust every pointer in it. A file of a split set
+ * The file is mapped, and hostile until gguf_open() has returned: counts, lengths, offsets,
+ * overlap, duplicate names and alignment are all checked there (spec/inference.md b2 and d1), so
+ * whoever holds a `struct gguf` may trust every pointer in it. A file of a split set
  * (NAME-00001-of-0000N.gguf) opens the whole set. What a key means is not known here.
  */
 #ifndef CRIA_FORMATS_GGUF_H
@@ -12,12 +12,22 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "base/progress.h"
 #include "tensor/tensor.h"
 
 enum gguf_type {
-    GGUF_U8, GGUF_I8, GGUF_U16, GGUF_I16, GGUF_U32, GGUF_I32, GGUF_F32, GGUF_BOOL, GGUF_STRING,
-    GGUF_ARRAY, GGUF_U64, GGUF_I64, GGUF_F64,
+    GGUF_U8,
+    GGUF_I8,
+    GGUF_U16,
+    GGUF_I16,
+    GGUF_U32,
+    GGUF_I32,
+    GGUF_F32,
+    GGUF_BOOL,
+    GGUF_STRING,
+    GGUF_ARRAY,
+    GGUF_U64,
+    GGUF_I64,
+    GGUF_F64,
 };
 
 struct gguf_value {
@@ -25,8 +35,9 @@ struct gguf_value {
     enum gguf_type type;
     enum gguf_type elem_type; /* arrays; never GGUF_ARRAY */
     uint64_t n;               /* elements of an array; 1 otherwise; bytes of a string */
-    const void *raw; /* as in the file: unaligned little-endian; string: its bytes; array of
-                      * strings: u64 length and bytes, one after the other */
+    const void *raw;  /* as in the file: unaligned little-endian; string: its bytes; array of
+                       * strings: u64 length and bytes, one after the other */
+    uint64_t n_bytes; /* of raw */
 };
 
 struct gguf_tensor {
@@ -34,7 +45,7 @@ struct gguf_tensor {
     uint32_t ggml_type;
     bool is_supported; /* false: `t` has shape but dtype and data are unset */
     struct tensor t;
-    uint64_t n_bytes;
+    uint64_t n_bytes; /* 0 where GGUF has given a type up and its blocks are not known */
 };
 
 struct gguf;
@@ -48,7 +59,7 @@ void gguf_close(struct gguf *g); /* NULL is fine */
 
 size_t gguf_n_values(const struct gguf *g);
 const struct gguf_value *gguf_value(const struct gguf *g, size_t i);
-const struct gguf_value *gguf_find(const struct gguf *g, const char *key); /* hashed; or NULL */
+const struct gguf_value *gguf_find(const struct gguf *g, const char *key); /* by halving; or NULL */
 size_t gguf_n_tensors(const struct gguf *g);
 const struct gguf_tensor *gguf_tensor(const struct gguf *g, size_t i);
 const struct gguf_tensor *gguf_find_tensor(const struct gguf *g, const char *name); /* or NULL */
@@ -56,9 +67,10 @@ uint32_t gguf_version(const struct gguf *g);
 uint64_t gguf_file_bytes(const struct gguf *g); /* of all files of the set */
 const char *gguf_path(const struct gguf *g);
 
-/* Scalars of any number type, with a declared range. False and no error filled when the key is
- * missing (out keeps its value); ERR_FORMAT when it has another type or is out of range: hence two
- * results. Use as: if (!gguf_i64(g, key, 1, 1 << 20, &v, &has, err)) goto out; */
+/* Scalars of any number type, with a declared range. True with *has false when the key is missing
+ * (out keeps its value); false and ERR_FORMAT when it has another type or is out of range: hence
+ * two results. `has` may be NULL. Use as:
+ *     if (!gguf_i64(g, key, 1, 1 << 20, &v, &has, err)) goto out; */
 bool gguf_i64(const struct gguf *g, const char *key, int64_t min, int64_t max, int64_t *out,
               bool *has, struct err *err) CRIA_CHECK;
 bool gguf_f64(const struct gguf *g, const char *key, double min, double max, double *out, bool *has,
