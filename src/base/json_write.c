@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * json_write.c - JSON by appending, with the commas kept for the caller.
+ *
+ * Failure is the buffer's: it sticks, and one buf_check() at the end sees it. Nesting deeper than
+ * the writer counts, or a key in an array, is a programmer's mistake (assert).
+ *
+ * Numbers do not pass through the locale: printf gives digits and exponent (its decimal point is
+ * skipped, whatever it is), and strtod reads "DIGITSeEXPONENT" back to see if they are enough. The
+ * fewest digits that read back the same are written; 17 (9 for float) always are enough (Steele &
+ * White 1990). A double that is a whole number keeps ".0", so that it stays a double to a reader.
+ *
+ * Begin reading at before_value().
+ */
+#include "base/json_write.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    MAX_DIGITS = 17,    /* of a double */
+    MAX_DIGITS_F32 = 9, /* of a float */
+    MIN_PLAIN_EXP = -5, /* 1e-5 is written 0.00001, smaller with an exponent */
+    MAX_PLAIN_EXP = 16, /* as above: 1e16 is the last without an exponent */
+};
+
+struct decimal {
+    char digits[MAX_DIGITS + 1];
+    int n_digits;
+    int exponent; /* value = d1.d2d3... * 10^exponent */
+};
+
+/* The comma before a value or key, unless it is the first of its scope or follows a key. */
+static void before_value(struct json_writer *w)
+{
+    if (w->is_after_key) {
+        w->is_after_key = false;
+        return;
+    }
+    if (w->depth == 0 || w->depth > JSON_MAX_DEPTH) return;
+    if (w->n_items[w->depth - 1]++ > 0) buf_putc(w->out, ',');
+}
+
+static void open_scope(struct json_writer *w, char open, char close)
+{
+    before_value(w);
+    buf_putc(w->out, open);
+    assert(w->depth < JSON_MAX_DEPTH);
+    if (w->depth < JSON_MAX_DEPTH) {
+        w->n_items[w->depth] = 0;
+        w->close[w->depth] = close;
+    } else {
+        w->out->is_failed =
+            true; /* without asserts: a failed buffer, never a write out of bounds */
+    }
+    w->depth++;
+}
+
+/* Bytes of the well-formed UTF-8 character at `s`, 0 if there is none (Unicode 15, table 3-7). */
+static size_t utf8_char(const unsigned char *s, size_t n)
+{
+    const unsigned char c = s[0];
+    if (c < 0x80) return 1;
+    const size_t len = c >= 0xC2 && c <= 0xDF   ? 2
+                       : c >= 0xE0 && c <= 0xEF ? 3
+                       : c >= 0xF0 && c <= 0xF4 ? 4
+                                                : 0;
+    if (len == 0 || n < len) return 0;
+    const unsigned char low = c == 0xE0 ? 0xA0 : c == 0xF0 ? 0x90 : 0x80;
+    const unsigned char high = c == 0xED ? 0x9F : c == 0xF4 ? 0x8F : 0xBF;
+    if (s[1] < low || s[1] > high) return 0;
+    for (size_t i = 2; i < len; i++)
+        if ((s[i] & 0xC0) != 0x80) return 0;
+    return len;
+}
+
+static void escape_ascii(struct buf *out, unsigned char c)
+{
+    static const char named[] = "\"\"\\\\\bb\ff\nn\rr\tt";
+    for (size_t i = 0; named[i]; i += 2) {
+        if (c != (unsigned char)named[i]) continue;
+        buf_putc(out, '\\');
+        buf_putc(out, named[i + 1]);
+        return;
+    }
+    buf_printf(out, "\\u%04x", c);
+}
+
+/* A quoted string: runs that need no escape are copied whole. */
+static void put_string(struct buf *out, const char *text, size_t n_bytes)
+{
+    const unsigned char *s = (const unsigned char *)text;
+    size_t i_run = 0, i = 0;
+    buf_putc(out, '"');
+    while (i < n_bytes) {
+        const size_t len = utf8_char(s + i, n_bytes - i);
+        const bool is_plain = len > 0 && s[i] >= 0x20 && s[i] != '"' && s[i] != '\\';
+        if (is_plain) {
+            i += len;
+            continue;
+        }
+        buf_append(out, text + i_run, i - i_run);
+        if (len == 0)
+            buf_puts(out, "\xEF\xBF\xBD"); /* U+FFFD */
+        else
+            escape_ascii(out, s[i]);
+        i_run = ++i;
+    }
+    buf_append(out, text + i_run, n_bytes - i_run);
+    buf_putc(out, '"');
+}
+
+static struct decimal to_decimal(double v, int n_digits)
+{
+    char text[64];
+    struct decimal d = {.n_digits = 0};
+    (void)snprintf(text, sizeof text, "%.*e", n_digits - 1, fabs(v));
+    const char *c = text;
+    for (; *c && *c != 'e'; c++)
+        if (*c >= '0' && *c <= '9' && d.n_digits < MAX_DIGITS) d.digits[d.n_digits++] = *c;
+    d.exponent = *c == 'e' ? atoi(c + 1) : 0;
+    while (d.n_digits > 1 && d.digits[d.n_digits - 1] == '0') d.n_digits--;
+    d.digits[d.n_digits] = 0;
+    return d;
+}
+
+/* The text of a decimal without a decimal point, for strtod and strtof in any locale. */
+static void exact_text(const struct decimal *d, char *text, size_t n_bytes)
+{
+    (void)snprintf(text, n_bytes, "%se%d", d->digits, d->exponent - (d->n_digits - 1));
+}
+
+/* Trailing zeros are cut by to_decimal(), so one may begin at 15 digits, which every decimal of 15
+ * digits survives: fewer digits that read back the same are those 15 without their zeros. */
+static struct decimal shortest_f64(double v)
+{
+    char text[64];
+    for (int n = 15; n < MAX_DIGITS; n++) {
+        const struct decimal d = to_decimal(v, n);
+        exact_text(&d, text, sizeof text);
+        if (strtod(text, NULL) == fabs(v)) return d;
+    }
+    return to_decimal(v, MAX_DIGITS);
+}
+
+/* The same from 6 digits. */
+static struct decimal shortest_f32(float v)
+{
+    char text[64];
+    for (int n = 6; n < MAX_DIGITS_F32; n++) {
+        const struct decimal d = to_decimal((double)v, n);
+        exact_text(&d, text, sizeof text);
+        if (strtof(text, NULL) == fabsf(v)) return d;
+    }
+    return to_decimal((double)v, MAX_DIGITS_F32);
+}
+
+static void put_zeros(struct buf *out, int n)
+{
+    for (int i = 0; i < n; i++) buf_putc(out, '0');
+}
+
+static void put_decimal(struct buf *out, bool is_negative, const struct decimal *d)
+{
+    if (is_negative) buf_putc(out, '-');
+    if (d->exponent < MIN_PLAIN_EXP || d->exponent > MAX_PLAIN_EXP) {
+        buf_putc(out, d->digits[0]);
+        if (d->n_digits > 1) buf_printf(out, ".%s", d->digits + 1);
+        buf_printf(out, "e%d", d->exponent);
+    } else if (d->exponent < 0) {
+        buf_puts(out, "0.");
+        put_zeros(out, -d->exponent - 1);
+        buf_puts(out, d->digits);
+    } else if (d->n_digits <= d->exponent + 1) {
+        buf_puts(out, d->digits);
+        put_zeros(out, d->exponent + 1 - d->n_digits);
+        buf_puts(out, ".0");
+    } else {
+        buf_append(out, d->digits, (size_t)d->exponent + 1);
+        buf_printf(out, ".%s", d->digits + d->exponent + 1);
+    }
+}
+
+struct json_writer json_writer(struct buf *out) { return (struct json_writer){.out = out}; }
+
+void json_object(struct json_writer *w) { open_scope(w, '{', '}'); }
+
+void json_array(struct json_writer *w) { open_scope(w, '[', ']'); }
+
+void json_end(struct json_writer *w)
+{
+    assert(w->depth > 0 && !w->is_after_key);
+    if (w->depth == 0) return;
+    w->depth--;
+    if (w->depth < JSON_MAX_DEPTH) buf_putc(w->out, w->close[w->depth]);
+}
+
+void json_key(struct json_writer *w, const char *key)
+{
+    assert(w->depth > 0 && !w->is_after_key);
+    before_value(w);
+    put_string(w->out, key, strlen(key));
+    buf_putc(w->out, ':');
+    w->is_after_key = true;
+}
+
+void json_string(struct json_writer *w, const char *s, size_t n_bytes)
+{
+    before_value(w);
+    put_string(w->out, s, n_bytes);
+}
+
+void json_cstring(struct json_writer *w, const char *s)
+{
+    if (s)
+        json_string(w, s, strlen(s));
+    else
+        json_null(w);
+}
+
+void json_int(struct json_writer *w, int64_t v)
+{
+    before_value(w);
+    buf_printf(w->out, "%" PRId64, v);
+}
+
+void json_uint(struct json_writer *w, uint64_t v)
+{
+    before_value(w);
+    buf_printf(w->out, "%" PRIu64, v);
+}
+
+void json_double(struct json_writer *w, double v)
+{
+    if (!isfinite(v)) {
+        json_null(w);
+        return;
+    }
+    before_value(w);
+    const struct decimal d = shortest_f64(v);
+    put_decimal(w->out, signbit(v), &d);
+}
+
+void json_float(struct json_writer *w, float v)
+{
+    if (!isfinite(v)) {
+        json_null(w);
+        return;
+    }
+    before_value(w);
+    const struct decimal d = shortest_f32(v);
+    put_decimal(w->out, signbit(v), &d);
+}
+
+void json_boolean(struct json_writer *w, bool v)
+{
+    before_value(w);
+    buf_puts(w->out, v ? "true" : "false");
+}
+
+void json_null(struct json_writer *w)
+{
+    before_value(w);
+    buf_puts(w->out, "null");
+}
