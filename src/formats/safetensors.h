@@ -36,7 +36,8 @@ const struct safetensor *safetensors_find(const struct safetensors *s, const cha
 const char *safetensors_meta(const struct safetensors *s, const char *key);
 uint64_t safetensors_file_bytes(const struct safetensors *s);
 
-/* ---- writing: one file, or shards of at most max_shard_bytes with an index, in a directory ---- */
+/* ---- writing: one file, or shards of at most max_shard_bytes with an index, in a directory ----
+ */
 struct safetensors_writer;
 struct safetensors_writer *safetensors_writer_new(struct err *err);
 void safetensors_writer_free(struct safetensors_writer *w); /* NULL is fine */
