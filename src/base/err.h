@@ -33,10 +33,18 @@ struct err {
     char text[500];
 };
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Fills `err` and returns false, so that `return err_set(...)` is a whole failure. */
 bool err_set(struct err *err, enum err_code code, const char *fmt, ...) CRIA_PRINTF(3, 4);
 
 /* Puts "fmt: " in front of the text of an error that is set already; returns false. */
 bool err_wrap(struct err *err, const char *fmt, ...) CRIA_PRINTF(2, 3);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
