@@ -15,6 +15,7 @@
 #include "base/json_write.h"
 
 #include <assert.h>
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -134,12 +135,13 @@ static void exact_text(const struct decimal *d, char *text, size_t n_bytes)
     (void)snprintf(text, n_bytes, "%se%d", d->digits, d->exponent - (d->n_digits - 1));
 }
 
-/* Trailing zeros are cut by to_decimal(), so one may begin at 15 digits, which every decimal of 15
- * digits survives: fewer digits that read back the same are those 15 without their zeros. */
+/* Trailing zeros are cut by to_decimal(), so one may begin at 15 digits: every decimal of 15 digits
+ * survives the way through a normal double (DBL_DIG), so if fewer read back the same, they are
+ * those 15 without their zeros. Subnormals have less precision and are tried from one digit. */
 static struct decimal shortest_f64(double v)
 {
     char text[64];
-    for (int n = 15; n < MAX_DIGITS; n++) {
+    for (int n = fabs(v) < DBL_MIN ? 1 : DBL_DIG; n < MAX_DIGITS; n++) {
         const struct decimal d = to_decimal(v, n);
         exact_text(&d, text, sizeof text);
         if (strtod(text, NULL) == fabs(v)) return d;
@@ -147,11 +149,10 @@ static struct decimal shortest_f64(double v)
     return to_decimal(v, MAX_DIGITS);
 }
 
-/* The same from 6 digits. */
 static struct decimal shortest_f32(float v)
 {
     char text[64];
-    for (int n = 6; n < MAX_DIGITS_F32; n++) {
+    for (int n = fabsf(v) < FLT_MIN ? 1 : FLT_DIG; n < MAX_DIGITS_F32; n++) {
         const struct decimal d = to_decimal((double)v, n);
         exact_text(&d, text, sizeof text);
         if (strtof(text, NULL) == fabsf(v)) return d;

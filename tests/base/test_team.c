@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * test_team.c - members meet at every barrier, shares cover all once, items are taken once.
+ *
+ * The data that members exchange is plain (not atomic) on purpose: under ThreadSanitizer
+ * (-Db_sanitize=thread) a missing release or acquire in team.c is a reported race.
+ */
+#include "test.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+
+#include "base/os.h"
+#include "base/team.h"
+
+#define MAX_MEMBERS 16
+
+static const int sizes[] = {1, 2, 3, 4, 5, 8, 16};
+
+struct ring {
+    int64_t value[MAX_MEMBERS][8]; /* one cache line each */
+    int64_t n_rounds, n_wrong;
+    bool is_slow; /* members nap now and then, so that the others fall asleep */
+};
+
+static void nap(int64_t ns)
+{
+    const struct timespec t = {.tv_nsec = ns};
+    nanosleep(&t, NULL);
+}
+
+/* Each round every member adds its right neighbour's last value: wrong if anyone is early or late.
+ */
+static void ring_round(const struct member *me, void *arg)
+{
+    struct ring *r = arg;
+    int64_t mine = 0;
+    for (int64_t k = 0; k < r->n_rounds; k++) {
+        if (r->is_slow && (k + me->i) % 7 == 0) nap(200000);
+        r->value[me->i][0] = k * 1000 + me->i;
+        team_barrier(me);
+        const int right = (me->i + 1) % me->n;
+        mine += r->value[right][0] != k * 1000 + right;
+        team_barrier(me);
+    }
+    r->value[me->i][1] += mine;
+}
+
+static void check_ring(int n_threads, int64_t n_rounds, int n_runs, bool is_slow)
+{
+    struct err err = {0};
+    struct team *t = team_new(n_threads, &err);
+    assert_ok(t, &err);
+    assert_int_equal(team_size(t), n_threads);
+    static struct ring r;
+    memset(&r, 0, sizeof r);
+    r.n_rounds = n_rounds;
+    r.is_slow = is_slow;
+    const int64_t begin_ns = clock_ns();
+    for (int i = 0; i < n_runs; i++) team_run(t, ring_round, &r);
+    const int64_t ns = clock_ns() - begin_ns;
+    print_message("%d threads%s: %d runs, %.2f us a barrier\n", n_threads,
+                  is_slow ? ", napping" : "", n_runs,
+                  (double)ns * 1e-3 / (double)(2 * n_rounds * n_runs + n_runs));
+    for (int i = 0; i < n_threads; i++) assert_int_equal(r.value[i][1], 0);
+    team_free(t);
+}
+
+static void test_nobody_passes_a_barrier_alone(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) check_ring(sizes[i], 500, 4, false);
+}
+
+static void test_sleepers_are_woken(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) check_ring(sizes[i], 50, 3, true);
+}
+
+static void count_run(const struct member *me, void *arg)
+{
+    int64_t *count = arg;
+    count[me->i * 8]++;
+}
+
+static void test_every_run_reaches_every_member_once(void **state)
+{
+    (void)state;
+    for (size_t c = 0; c < ARRAY_LEN(sizes); c++) {
+        struct err err = {0};
+        struct team *t = team_new(sizes[c], &err);
+        assert_ok(t, &err);
+        int64_t count[MAX_MEMBERS * 8] = {0};
+        const int n_runs = 3000;
+        for (int i = 0; i < n_runs; i++) {
+            if (i % 500 == 0) nap(1000000); /* all asleep */
+            team_run(t, count_run, count);
+            for (int k = 0; k < sizes[c]; k++) assert_int_equal(count[k * 8], i + 1);
+        }
+        team_free(t);
+    }
+}
+
+static void test_teams_come_and_go(void **state)
+{
+    (void)state;
+    struct err err = {0};
+    for (int i = 0; i < 200; i++) {
+        struct team *t = team_new(1 + i % 6, &err);
+        assert_ok(t, &err);
+        int64_t count[MAX_MEMBERS * 8] = {0};
+        if (i % 3) team_run(t, count_run, count);
+        team_free(t);
+    }
+    team_free(NULL);
+    static const int refused[] = {0, -1, 513, 1 << 30};
+    for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
+        assert_null(team_new(refused[i], &err));
+        assert_int_equal(err.code, ERR_LIMIT);
+    }
+}
+
+static const struct share_case {
+    int64_t n, grain;
+} share_cases[] = {
+    {0, 1},
+    {1, 1},
+    {7, 1},
+    {7, 3},
+    {100, 1},
+    {100, 16},
+    {128256, 64},
+    {5, 100},
+    {96, 32},
+    {INT64_MAX, 1},
+    {INT64_MAX, 64},
+    {INT64_MAX, INT64_MAX},
+    {INT64_MAX - 1, INT64_MAX},
+};
+
+/* Shares follow each other without gap, begin at multiples of the grain, differ by one grain. */
+static void test_shares_cover_all_once(void **state)
+{
+    (void)state;
+    for (size_t c = 0; c < ARRAY_LEN(share_cases); c++) {
+        const int64_t n = share_cases[c].n, grain = share_cases[c].grain;
+        for (int size = 1; size <= 37; size++) {
+            int64_t at = 0, least = INT64_MAX, most = 0;
+            for (int i = 0; i < size; i++) {
+                const struct member me = {.i = i, .n = size};
+                int64_t begin = -1, end = -1;
+                team_share(&me, n, grain, &begin, &end);
+                if (begin != at || end < begin || end > n || (begin % grain && begin != n))
+                    fail_msg("n %jd grain %jd member %d of %d: [%jd, %jd)", (intmax_t)n,
+                             (intmax_t)grain, i, size, (intmax_t)begin, (intmax_t)end);
+                const int64_t n_grains = (end - begin) / grain + ((end - begin) % grain != 0);
+                if (n_grains < least) least = n_grains;
+                if (n_grains > most) most = n_grains;
+                at = end;
+            }
+            assert_true(at == n && most - least <= 1);
+        }
+    }
+}
+
+struct bag {
+    int64_t n;
+    unsigned char times[5000];
+};
+
+static void take_all(const struct member *me, void *arg)
+{
+    struct bag *b = arg;
+    for (int round = 0; round < 3; round++) {
+        if (me->i == me->n - 1) team_take_reset(me);
+        team_barrier(me);
+        for (int64_t i = team_take(me, b->n); i < b->n; i = team_take(me, b->n)) b->times[i]++;
+        team_barrier(me);
+    }
+}
+
+static void test_items_are_taken_once_a_round(void **state)
+{
+    (void)state;
+    for (size_t c = 0; c < ARRAY_LEN(sizes); c++) {
+        struct err err = {0};
+        struct team *t = team_new(sizes[c], &err);
+        assert_ok(t, &err);
+        static struct bag b;
+        b = (struct bag){.n = 5000};
+        team_run(t, take_all, &b);
+        for (int64_t i = 0; i < b.n; i++) assert_int_equal(b.times[i], 3);
+        team_free(t);
+    }
+}
+
+static void see_mask(const struct member *me, void *arg)
+{
+    bool *is_blocked = arg;
+    sigset_t mask;
+    pthread_sigmask(SIG_SETMASK, NULL, &mask);
+    is_blocked[me->i] = sigismember(&mask, SIGINT) == 1;
+}
+
+/* Ctrl-C belongs to the caller: members block it, the caller's own mask is as before. */
+static void test_members_leave_signals_to_the_caller(void **state)
+{
+    (void)state;
+    struct err err = {0};
+    bool is_blocked[3] = {false, false, false};
+    struct team *t = team_new(3, &err);
+    assert_ok(t, &err);
+    team_run(t, see_mask, is_blocked);
+    team_free(t);
+    assert_false(is_blocked[0]);
+    assert_true(is_blocked[1] && is_blocked[2]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_nobody_passes_a_barrier_alone),
+        cmocka_unit_test(test_sleepers_are_woken),
+        cmocka_unit_test(test_every_run_reaches_every_member_once),
+        cmocka_unit_test(test_teams_come_and_go),
+        cmocka_unit_test(test_shares_cover_all_once),
+        cmocka_unit_test(test_items_are_taken_once_a_round),
+        cmocka_unit_test(test_members_leave_signals_to_the_caller),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
