@@ -3,7 +3,7 @@
  * fault.c - the linker's --wrap=NAME sends each call of NAME here, and __real_NAME is the original.
  *
  * One counter: fault_arm() sets it to N, every wrapped call of an armed kind takes one away, and
- * the call that takes the last one fails with the errno of its kind.
+ * the call that takes the last one fails with the errno of its kind (FAULT_STAYS: and all after).
  */
 #include "fault.h"
 
@@ -55,8 +55,10 @@ int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *attr, void *(*f)(v
 /* True if this call is the one that fails; errno is set then. */
 static bool is_struck(unsigned kind)
 {
-    if (!(atomic_load(&armed_kinds) & kind)) return false;
-    if (atomic_fetch_sub(&n_left, 1) != 1) return false;
+    const unsigned kinds = atomic_load(&armed_kinds);
+    if (!(kinds & kind)) return false;
+    const long long n = atomic_fetch_sub(&n_left, 1);
+    if (n > 1 || (n < 1 && !(kinds & FAULT_STAYS))) return false;
     atomic_store(&is_hit, true);
     errno = kind == FAULT_MEMORY ? ENOMEM : EIO;
     return true;

@@ -17,6 +17,9 @@
  * linker's --wrap options, which turn the project's calls of malloc into __wrap_malloc here.
  * Libraries' own calls (simdjson's new, libc's strdup) are not reached.
  *
+ * Do both: with one failure the code may find another way (a smaller chunk), with FAULT_STAYS it
+ * may not; neither shows all of its paths.
+ *
  * One armed fault at a time in the process; calls of any thread are counted.
  */
 #ifndef CRIA_TESTS_FAULT_H
@@ -28,9 +31,10 @@
 enum fault_kind {
     FAULT_MEMORY = 1, /* malloc calloc realloc posix_memalign aligned_alloc mmap pthread_create */
     FAULT_IO = 2,     /* open read write fsync rename mkdir fstat: EIO */
+    FAULT_STAYS = 4,  /* with the above: every later call of these kinds fails too */
 };
 
-/* The n-th call (from 1) of these kinds from now on fails, and no other. */
+/* The n-th call (from 1) of these kinds from now on fails, and no other unless FAULT_STAYS. */
 void fault_arm(unsigned kinds, int64_t n);
 
 /* Ends it. True if a call was made to fail. */
