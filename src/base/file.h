@@ -30,6 +30,7 @@ bool file_read_all(const char *path, size_t max_bytes, struct buf *out, struct e
 bool file_read_fd(int fd, const char *name, size_t max_bytes, struct buf *out,
                   struct err *err) CRIA_CHECK;
 
+/* A target that exists and is no regular file (a pipe, /dev/stdout) is written in place. */
 struct out_file;
 struct out_file *out_file_open(const char *path, struct err *err);
 bool out_file_write(struct out_file *f, const void *data, size_t n_bytes,
@@ -45,7 +46,7 @@ void out_file_abandon(struct out_file *f);
 struct out_dir;
 /* Makes `PATH.part-PID/`. ERR_IO if PATH exists and is not an empty directory. */
 struct out_dir *out_dir_open(const char *path, struct err *err);
-/* Where to write a member; the pointer is valid until the next call on `d`. */
+/* Where to write a member; the pointer is valid until the next call on `d`. NULL: no memory. */
 const char *out_dir_member(struct out_dir *d, const char *name);
 bool out_dir_commit(struct out_dir *d, struct err *err) CRIA_CHECK;
 void out_dir_abandon(struct out_dir *d); /* removes the directory and its files; NULL is fine */

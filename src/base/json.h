@@ -29,8 +29,8 @@ enum json_type {
     JSON_NONE, /* no such value */
     JSON_NULL,
     JSON_BOOL,
-    JSON_INT,    /* fits int64_t */
-    JSON_UINT,   /* needs uint64_t */
+    JSON_INT,  /* fits int64_t */
+    JSON_UINT, /* needs uint64_t */
     JSON_DOUBLE,
     JSON_STRING,
     JSON_ARRAY,
@@ -38,14 +38,14 @@ enum json_type {
 };
 
 /* Parses a copy of the bytes. `name` (file or "request body") goes into the message. Returns owned.
- * ERR_FORMAT names the reason and, where known, the byte; ERR_LIMIT above `max_bytes`. */
+ * ERR_FORMAT names the reason (nesting above 512 is one); ERR_LIMIT above `max_bytes`. */
 struct json_doc *json_parse(const void *data, size_t n_bytes, size_t max_bytes, const char *name,
                             struct err *err);
 void json_free(struct json_doc *d); /* NULL is fine */
 struct json json_root(const struct json_doc *d);
 
 enum json_type json_type(struct json v);
-size_t json_len(struct json v);                       /* elements of an array or object, else 0 */
+size_t json_len(struct json v);                         /* elements of an array or object, else 0 */
 struct json json_get(struct json obj, const char *key); /* first of that key, or JSON_NONE */
 struct json json_at(struct json arr, size_t i);         /* linear in i */
 
