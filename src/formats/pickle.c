@@ -110,7 +110,7 @@ static bool memo_put(struct machine *m, size_t slot)
     const size_t n = n_values(&m->memo);
     if (slot >= n) {
         void *fresh = buf_grow(&m->memo, (slot + 1 - n) * sizeof *v);
-        if (!fresh) return buf_check(&m->memo, m->r.path, m->err) && false;
+        if (!buf_check(&m->memo, m->r.path, m->err)) return false;
         memset(fresh, 0, (slot + 1 - n) * sizeof *v);
     }
     values(&m->memo)[slot] = *v;

@@ -250,7 +250,8 @@ static bool open_dir(struct safetensors *s, const char *dir, struct err *err)
     bool ok = false;
     buf_init(&path, 1 << 16);
     path_join(&path, dir, single_name);
-    const bool is_single = buf_check(&path, dir, err) && path_exists(path.data);
+    if (!buf_check(&path, dir, err)) goto out;
+    const bool is_single = path_exists(path.data);
     if (!is_single) path_join(&path, dir, index_name);
     if (!buf_check(&path, dir, err)) goto out;
     if (!is_single && !path_exists(path.data)) {

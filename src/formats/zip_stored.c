@@ -229,7 +229,7 @@ bool zip_stored_read(struct zip *z, const uint8_t *data, size_t n_bytes, const c
                      struct arena *a, struct err *err)
 {
     struct byte_reader r = {.path = path, .data = data, .n_bytes = n_bytes, .err = err};
-    struct directory d;
+    struct directory d = {0};
     *z = (struct zip){0};
     if (!find_directory(&r, &d)) return false;
     z->member = arena_array(a, (size_t)d.n_members, sizeof *z->member, err);
@@ -238,7 +238,7 @@ bool zip_stored_read(struct zip *z, const uint8_t *data, size_t n_bytes, const c
     r.n_bytes = (size_t)(d.begin + d.n_bytes);
     for (uint64_t i = 0; i < d.n_members; i++) {
         struct zip_member *m = &z->member[i];
-        struct entry e;
+        struct entry e = {0};
         (void)snprintf(r.place, sizeof r.place, "member %" PRIu64, i + 1);
         if (!read_entry(&r, &e) || !check_local(&r, &e, d.begin, m)) return false;
         m->name = arena_copy(a, e.name, e.n_name, err);
