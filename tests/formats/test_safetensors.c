@@ -381,6 +381,19 @@ static int clear_dir(const char *dir)
     return n;
 }
 
+/* The header's length, which stands in front of it: a multiple of 8, so that data are aligned. */
+static void check_header_length(const char *dir, const char *name)
+{
+    char path[512];
+    uint64_t n = 1;
+    (void)snprintf(path, sizeof path, "%s/%s", dir, name);
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    assert_int_equal(fread(&n, sizeof n, 1, f), 1);
+    assert_int_equal(n % 8, 0);
+    fclose(f);
+}
+
 static void test_written_files_read_back(void **state)
 {
     (void)state;
@@ -410,6 +423,8 @@ static void test_written_files_read_back(void **state)
                         (size_t)(outs[i].shape[0] * outs[i].shape[1]), outs[i].ramp);
         }
         safetensors_close(s);
+        check_header_length(dir, l == 0 ? "model.safetensors" : S1);
+        if (l == 1) check_header_length(dir, S2);
         if (getenv("CRIA_KEEP_WRITTEN")) continue;
         assert_int_equal(clear_dir(dir), layouts[l].n_files);
         assert_int_equal(rmdir(dir), 0);

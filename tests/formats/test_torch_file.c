@@ -259,6 +259,45 @@ static void test_bad_pickles_are_refused_by_name(void **state)
 
 /* ---- the archive ---- */
 
+/* The directory and a local header name one member differently. */
+static void test_two_truths_about_a_member(void **state)
+{
+    (void)state;
+    struct err err = {0};
+    struct buf zip;
+    make_zip(&zip, DICT(TENSOR), sizeof(DICT(TENSOR)) - 1);
+    char *name = memmem(zip.data, zip.n_bytes, "a/data/0", 8);
+    assert_non_null(name);
+    name[7] = '1';
+    assert_false(open_bytes(zip.data, zip.n_bytes, &err));
+    assert_non_null(strstr(err.text, "member a/data/0: its local header disagrees"));
+    buf_release(&zip);
+}
+
+/* A member whole inside the data of another: two names for the same bytes. */
+static void test_members_that_overlap(void **state)
+{
+    (void)state;
+    struct err err = {0};
+    struct buf inner, unused, zip, dir;
+    char text[200];
+    struct buf *const all[] = {&inner, &unused, &zip, &dir};
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) buf_init(all[i], 1 << 20);
+    add_member(&inner, &unused, &(struct stored){"a/data/0", "0123456789abcdef", 16});
+    add_member(&zip, &dir, &(struct stored){"a/outer", inner.data, inner.n_bytes});
+    add_member(&zip, &dir, &(struct stored){"a/data.pkl", "}.", 2});
+    (void)snprintf(text, sizeof text,
+                   "i0x02014b50 h20 h20 h0 h0 i0 i0 i16 i16 h8 h0 h0 h0 h0 i0 i37 ta/data/0");
+    bytes_build(&dir, text); /* its local header is at 30 + 7 */
+    const size_t at = zip.n_bytes;
+    buf_append(&zip, dir.data, dir.n_bytes);
+    (void)snprintf(text, sizeof text, "i0x06054b50 h0 h0 h3 h3 i%zu i%zu h0", dir.n_bytes, at);
+    bytes_build(&zip, text);
+    assert_false(open_bytes(zip.data, zip.n_bytes, &err));
+    assert_non_null(strstr(err.text, "members a/outer and a/data/0 overlap"));
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) buf_release(all[i]);
+}
+
 /* Every four bytes of directory and end record become hostile in turn. */
 static void test_hostile_archive_fields(void **state)
 {
@@ -340,6 +379,8 @@ int main(void)
         cmocka_unit_test(test_state_dictionaries),
         cmocka_unit_test(test_bad_files_are_refused_by_name),
         cmocka_unit_test(test_bad_pickles_are_refused_by_name),
+        cmocka_unit_test(test_two_truths_about_a_member),
+        cmocka_unit_test(test_members_that_overlap),
         cmocka_unit_test(test_hostile_archive_fields),
         cmocka_unit_test(test_cut_anywhere_is_refused),
         cmocka_unit_test(test_flipped_bytes_do_no_harm),
