@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * bpe.c - text is cut into pieces (pretok.c); a piece that is a token is that token, any other is
+ * merged from single bytes (merge.h).
+ *
+ * Two forms of vocabulary, which rank a pair differently:
+ *   merges   the rank is the pair's place in the list (GPT-2 form, tokenizer.json, GGUF);
+ *   tiktoken the rank is the id of the token with the bytes of both, if there is one.
+ * The first needs a table of pairs, the second only the index of tokens.
+ *
+ * "A piece that is a token is that token" is how tiktoken and Llama 3 are defined (ignores_merges):
+ * 588 of Llama 3's tokens cannot be reached by merging (spec/llama3.md 2.3). For a plain list of
+ * merges it is no rule, only a short cut, so at the start every token's own bytes are merged, and
+ * those that come out as themselves are marked TOKEN_IS_WHOLE.
+ *
+ * A byte without a token is left out before merging, so that its neighbours meet, as in the
+ * reference of those vocabularies (Hugging Face tokenizers).
+ */
+#include "text/bpe.h"
+
+#include <stdlib.h>
+
+#include "text/merge.h"
+
+static inline uint64_t pair_key(int32_t left, int32_t right)
+{
+    return (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
+}
+
+static inline size_t pair_home(const struct bpe *b, uint64_t key)
+{
+    return (size_t)(((key ^ key >> 27) * 0x9E3779B97F4A7C15u) >> b->pair_shift);
+}
+
+static inline uint32_t rank_by_pair(const void *rule, const uint8_t *s, struct merge_pair p,
+                                    int32_t *made)
+{
+    (void)s;
+    const struct bpe *b = rule;
+    const uint64_t key = pair_key(p.left, p.right);
+    for (size_t i = pair_home(b, key);; i = (i + 1) & b->pair_mask) {
+        const struct bpe_pair *e = &b->pair[i];
+        if (e->key == key) {
+            *made = e->made;
+            return e->rank;
+        }
+        if (e->key == UINT64_MAX) return MERGE_NONE;
+    }
+}
+
+static inline uint32_t rank_by_bytes(const void *rule, const uint8_t *s, struct merge_pair p,
+                                     int32_t *made)
+{
+    const struct bpe *b = rule;
+    const size_t n = p.end - p.begin;
+    const uint32_t meta = token_index_meta(&b->index, s + p.begin, n, n);
+    if (!meta) return MERGE_NONE;
+    *made = token_meta_id(meta);
+    return (uint32_t)*made;
+}
+
+/* One id a byte; bytes without a token left out. Returns the number of ids. */
+static uint32_t bytes_to_ids(const struct bpe *b, const uint8_t *s, size_t n, int32_t *id,
+                             uint32_t *start)
+{
+    uint32_t n_sym = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (b->byte_id[s[i]] < 0) continue;
+        id[n_sym] = b->byte_id[s[i]];
+        start[n_sym++] = (uint32_t)i;
+    }
+    start[n_sym] = (uint32_t)n;
+    return n_sym;
+}
+
+/* Merges a piece of at most MERGE_SHORT bytes into id[]; returns how many. */
+static uint32_t encode_short(const struct bpe *b, const uint8_t *s, size_t n, int32_t *id)
+{
+    uint32_t start[MERGE_SHORT + 1];
+    const uint32_t n_sym = bytes_to_ids(b, s, n, id, start);
+    if (b->pair) return merge_short(rank_by_pair, b, s, id, start, n_sym);
+    return merge_short(rank_by_bytes, b, s, id, start, n_sym);
+}
+
+static bool encode_long(const struct bpe *b, const uint8_t *s, size_t n, struct merge_scratch *m,
+                        struct ids *out, struct err *err)
+{
+    if (!merge_scratch_fit(m, n, err)) return false;
+    uint32_t n_sym = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (b->byte_id[s[i]] < 0) continue;
+        m->node[n_sym].id = b->byte_id[s[i]];
+        m->node[n_sym++].start = (uint32_t)i;
+    }
+    m->node[n_sym].start = (uint32_t)n;
+    if (n_sym == 0) return true;
+    if (b->pair)
+        merge_long(rank_by_pair, b, s, m, n_sym);
+    else
+        merge_long(rank_by_bytes, b, s, m, n_sym);
+    for (uint32_t i = 0; i != n_sym; i = m->node[i].next)
+        if (!ids_push(out, m->node[i].id, err)) return false;
+    return true;
+}
+
+static bool encode_merged(const struct bpe *b, const uint8_t *s, size_t n, struct merge_scratch *m,
+                          struct ids *out, struct err *err)
+{
+    if (n > MERGE_SHORT) return encode_long(b, s, n, m, out, err);
+    int32_t id[MERGE_SHORT];
+    const uint32_t n_ids = encode_short(b, s, n, id);
+    for (uint32_t i = 0; i < n_ids; i++)
+        if (!ids_push(out, id[i], err)) return false;
+    return true;
+}
+
+bool bpe_encode(const struct bpe *b, const uint8_t *s, size_t n, struct merge_scratch *scratch,
+                struct ids *out, struct err *err)
+{
+    for (size_t at = 0, end = 0; at < n; at = end) {
+        end = b->family->next(s, n, at);
+        const uint32_t meta = token_index_meta(&b->index, s + at, end - at, n - at);
+        if (meta & TOKEN_IS_WHOLE) {
+            if (!ids_push(out, token_meta_id(meta), err)) return false;
+        } else if (!encode_merged(b, s + at, end - at, scratch, out, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- making it ---- */
+
+static bool add_pair(struct bpe *b, struct vocab_merge m, uint32_t rank, int32_t made,
+                     uint64_t *n_probes)
+{
+    const uint64_t key = pair_key(m.left, m.right);
+    size_t i = pair_home(b, key);
+    for (; b->pair[i].key != UINT64_MAX; i = (i + 1) & b->pair_mask) {
+        if (b->pair[i].key == key) return true; /* listed twice: the lower rank stays */
+        ++*n_probes;
+    }
+    b->pair[i] = (struct bpe_pair){key, rank, made};
+    return *n_probes <= 64 * ((uint64_t)rank + 1000); /* as in token_index.c */
+}
+
+/* The id of the bytes of both, or -1. `text` has room for two tokens. */
+static int32_t find_both(const struct bpe *b, const struct vocab *v, struct vocab_merge m,
+                         uint8_t *text)
+{
+    const struct vocab_token *l = &v->tokens[m.left], *r = &v->tokens[m.right];
+    const size_t n = (size_t)l->n_bytes + r->n_bytes;
+    if (n == 0 || n > b->index.max_token_bytes) return -1;
+    memcpy(text, l->bytes, l->n_bytes);
+    memcpy(text + l->n_bytes, r->bytes, r->n_bytes);
+    const uint32_t meta = token_index_meta(&b->index, text, n, 2 * VOCAB_MAX_TOKEN_BYTES);
+    return meta ? token_meta_id(meta) : -1;
+}
+
+static bool fill_pairs(struct bpe *b, const struct vocab *v, uint8_t *text, const char *name,
+                       struct err *err)
+{
+    uint64_t n_probes = 0;
+    for (int32_t i = 0; i < v->n_merges; i++) {
+        const int32_t made = find_both(b, v, v->merges[i], text);
+        if (made < 0) continue; /* a merge into a token that text can never give */
+        if (!add_pair(b, v->merges[i], (uint32_t)i, made, &n_probes))
+            return err_set(err, ERR_FORMAT,
+                           "%s: merge %d: too many merges collide in the hash table; the "
+                           "vocabulary was made to be slow, fetch the file again",
+                           name, i);
+    }
+    return true;
+}
+
+static bool make_pairs(struct bpe *b, const struct vocab *v, const char *name, struct err *err)
+{
+    unsigned log2 = 4;
+    while (((size_t)1 << log2) < (size_t)v->n_merges + (size_t)v->n_merges / 2) log2++;
+    const size_t n_slots = (size_t)1 << log2;
+    b->pair_shift = 64 - log2;
+    b->pair_mask = n_slots - 1;
+    b->pair = malloc(n_slots * sizeof *b->pair);
+    uint8_t *text = malloc(2 * VOCAB_MAX_TOKEN_BYTES + 16);
+    bool ok = b->pair && text;
+    if (!ok)
+        err_set(err, ERR_MEMORY, "%s: no memory for %d merges; close other programs", name,
+                v->n_merges);
+    for (size_t i = 0; ok && i < n_slots; i++) b->pair[i].key = UINT64_MAX;
+    ok = ok && fill_pairs(b, v, text, name, err);
+    free(text);
+    return ok;
+}
+
+/* Marks the tokens that a piece of the same bytes becomes. */
+static void mark_whole(struct bpe *b, const struct vocab *v, bool marks_all)
+{
+    for (int32_t i = 0; i < v->n_tokens; i++) {
+        const struct vocab_token *t = &v->tokens[i];
+        if (t->n_bytes == 0 || (!marks_all && t->n_bytes > MERGE_SHORT)) continue;
+        struct token_key *e = token_index_slot(&b->index, (const uint8_t *)t->bytes, t->n_bytes);
+        if (!e || token_meta_id(e->meta) != i) continue;
+        int32_t id[MERGE_SHORT];
+        if (marks_all ||
+            (encode_short(b, (const uint8_t *)t->bytes, t->n_bytes, id) == 1 && id[0] == i))
+            e->meta |= TOKEN_IS_WHOLE;
+    }
+}
+
+bool bpe_init(struct bpe *b, const struct vocab *v, const struct pretok_family *family,
+              bool ignores_merges, const char *name, struct err *err)
+{
+    *b = (struct bpe){.family = family};
+    if (!token_index_init(&b->index, v, name, err)) return false;
+    for (int i = 0; i < 256; i++)
+        b->byte_id[i] = token_index_find(&b->index, &(uint8_t){(uint8_t)i}, 1);
+    if (v->merges && !make_pairs(b, v, name, err)) {
+        bpe_release(b);
+        return false;
+    }
+    mark_whole(b, v, ignores_merges || !v->merges);
+    return true;
+}
+
+void bpe_release(struct bpe *b)
+{
+    token_index_release(&b->index);
+    free(b->pair);
+    b->pair = NULL;
+}

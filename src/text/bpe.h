@@ -1,0 +1,40 @@
+/* bpe.h - byte-level byte-pair encoding, from a list of merges or from tiktoken's ranks. Private to
+ * text/. Immutable once made: any thread, each with its own scratch.
+ */
+#ifndef CRIA_TEXT_BPE_H
+#define CRIA_TEXT_BPE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "text/merge_scratch.h"
+#include "text/pretok.h"
+#include "text/token_index.h"
+#include "text/tokenizer.h"
+
+struct bpe_pair { /* a slot of the table of merges */
+    uint64_t key; /* left << 32 | right; UINT64_MAX: empty */
+    uint32_t rank;
+    int32_t made;
+};
+
+struct bpe {
+    const struct pretok_family *family;
+    struct token_index index;
+    struct bpe_pair *pair; /* NULL: ranks are the ids of the results */
+    unsigned pair_shift;
+    size_t pair_mask;
+    int32_t byte_id[256]; /* -1: the vocabulary has no such byte, which is dropped */
+};
+
+/* Keeps `v`. ERR_FORMAT names `name`. */
+bool bpe_init(struct bpe *b, const struct vocab *v, const struct pretok_family *family,
+              bool ignores_merges, const char *name, struct err *err) CRIA_CHECK;
+void bpe_release(struct bpe *b);
+
+/* Appends the ids of ordinary text, n < 2^31. */
+bool bpe_encode(const struct bpe *b, const uint8_t *s, size_t n, struct merge_scratch *scratch,
+                struct ids *out, struct err *err) CRIA_CHECK;
+
+#endif

@@ -1,0 +1,35 @@
+/* merge_scratch.h - the memory of one encoding: nodes and heap for long pieces, and a memory of
+ * pieces that were merged lately. Private to text/. Belongs to one call: one thread.
+ */
+#ifndef CRIA_TEXT_MERGE_SCRATCH_H
+#define CRIA_TEXT_MERGE_SCRATCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct merge_node {
+    int32_t id;
+    uint32_t start; /* first byte */
+    uint32_t prev, next;
+    uint32_t rank; /* of this symbol and the next; UINT32_MAX: none, or this symbol is gone */
+    int32_t made;
+};
+
+struct merge_scratch { /* all zero: empty */
+    struct merge_node *node;
+    uint64_t *heap; /* rank << 32 | node, smallest first; four children a parent */
+    size_t n_heap;
+    size_t cap; /* symbols that there is room for */
+};
+
+/* Room for `n` symbols and the sentinel. */
+bool merge_scratch_fit(struct merge_scratch *m, size_t n, struct err *err) CRIA_CHECK;
+void merge_scratch_release(struct merge_scratch *m);
+
+void merge_heap_order(struct merge_scratch *m); /* makes a heap of heap[0..n_heap) */
+void merge_heap_push(struct merge_scratch *m, uint64_t v);
+uint64_t merge_heap_pop(struct merge_scratch *m); /* n_heap >= 1 */
+
+#endif

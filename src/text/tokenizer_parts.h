@@ -1,0 +1,23 @@
+/* tokenizer_parts.h - what a tokenizer is made of, for tokenizer.c and decode_stream.c alone.
+ */
+#ifndef CRIA_TEXT_TOKENIZER_PARTS_H
+#define CRIA_TEXT_TOKENIZER_PARTS_H
+
+#include "text/bpe.h"
+#include "text/special.h"
+#include "text/spm.h"
+
+struct token_text {
+    const char *bytes;
+    uint32_t n_bytes;
+};
+
+struct tokenizer {
+    struct vocab *vocab;
+    struct bpe bpe; /* of the two, the one that vocab->model names */
+    struct spm spm;
+    struct specials user, all; /* TOKEN_USER; and with control and unknown tokens */
+    struct token_text *text;   /* SentencePiece: texts with real spaces; NULL for BPE */
+};
+
+#endif
