@@ -44,7 +44,7 @@ struct linear_args {
     int64_t n_tok;
     int64_t k;
     const struct linear_out *out; /* n_out products of the same input, e.g. q, k and v */
-    int32_t n_out;
+    int32_t n_out; /* at most 8 */
     void *work; /* 64-byte aligned, >= work_bytes(n_tok, k, n_threads), shared by the team */
 };
 
@@ -88,7 +88,8 @@ struct rope_args {
     const struct span *span;
     int32_t n_spans;
     int64_t n_tok;
-    const struct kv_layer *kv; /* NULL: rotate only */
+    const struct kv_layer *kv;  /* NULL: rotate only */
+    int32_t n_kv_heads, d_head; /* read only when kv is NULL, else kv's are */
 };
 
 struct attention_args {

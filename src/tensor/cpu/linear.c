@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * linear.c - y = in(x) W^T + bias, for any type of weights and any number of tokens.
+ *
+ * Two ways, chosen by the number of tokens alone:
+ *
+ * Few tokens (below FEW): bound by reading the weights. Every member applies in() to all rows into
+ * its own scratch (no barrier) and streams a contiguous range of output rows past them, each row
+ * decoded once for all tokens. Activations are rounded to 8 bits where the kernels work in
+ * integers (linear_avx2.c, linear_avx512.c); float weights and plain C stay in float.
+ *
+ * Many tokens: bound by arithmetic. The tokens are packed once, in blocks of 16 side by side, by
+ * all members together; then each member takes strips of output rows, converts a strip and a block
+ * of k into its scratch, and multiplies it with all tokens, the weights as rows of A, the tokens as
+ * columns of B. So weights are converted in the order in which they lie, and only activations and
+ * results are ever transposed.
+ *
+ * Both give results that depend neither on the number of threads nor, within one way, on the other
+ * tokens: a sum runs over k in an order fixed by K_BLOCK and the kernel. Few and many differ by
+ * rounding (and by the 8-bit activations).
+ * Begin reading at linear_run().
+ */
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "tensor/cpu/cpu.h"
+#include "tensor/cpu/linear.h"
+#include "tensor/cpu/rows.h"
+#include "tensor/half.h"
+
+/* ---- the scratch plan -------------------------------------------------------------------- */
+
+/* Byte offsets into linear_args.work. */
+struct plan {
+    int64_t k_pad;                   /* k rounded up to ACT, which all blocks of weights divide */
+    size_t x, q, row, few_bytes;     /* few: of one member */
+    size_t xf, xh, xl, shared_bytes; /* many: of the team */
+    size_t panel, c, piece, many_bytes; /* many: of one member */
+};
+
+static size_t place(size_t *at, int64_t n, size_t each)
+{
+    const size_t begin = *at;
+    *at += ((size_t)n * each + 63) & ~(size_t)63;
+    return begin;
+}
+
+static struct plan plan_make(int64_t n_tok, int64_t k)
+{
+    struct plan p = {.k_pad = round_up(k, ACT)};
+    size_t at = 0;
+    p.x = place(&at, FEW * p.k_pad, sizeof(float));
+    p.q = place(&at, FEW * (p.k_pad / ACT), sizeof(struct act8));
+    p.row = place(&at, p.k_pad, sizeof(float));
+    p.few_bytes = at;
+    const int64_t n_packed = round_up(min_i64(n_tok, TOK_BLOCK), 2 * LANES) * p.k_pad;
+    at = 0;
+    p.xf = place(&at, n_packed, sizeof(float));
+    p.xh = place(&at, n_packed, sizeof(uint16_t));
+    p.xl = place(&at, n_packed, sizeof(uint16_t));
+    p.shared_bytes = at;
+    at = 0;
+    p.panel = place(&at, STRIP * (K_BLOCK + LANES), sizeof(float));
+    p.c = place(&at, STRIP * TOK_BLOCK, sizeof(float));
+    p.piece = place(&at, 2 * LANES * ACT, sizeof(float));
+    p.many_bytes = at;
+    return p;
+}
+
+size_t linear_work_bytes(int64_t n_tok, int64_t k, int n_threads)
+{
+    const struct plan p = plan_make(n_tok, k);
+    const size_t few = (size_t)n_threads * p.few_bytes;
+    if (n_tok < FEW) return few;
+    const size_t many = p.shared_bytes + (size_t)n_threads * p.many_bytes;
+    return many > few ? many : few; /* a plan for n tokens also serves fewer */
+}
+
+/* ---- the input ---------------------------------------------------------------------------- */
+
+/* y[n] = in(x) of token t, elements [i, i + n). `scale`: 1 / rms of the row. */
+static void read_in(float *y, const struct linear_args *a, int64_t t, int64_t i, int64_t n,
+                    float scale)
+{
+    const float *x = a->x + t * a->ld_x + i;
+    switch (a->in) {
+    case LINEAR_IN_PLAIN:
+        memcpy(y, x, (size_t)n * sizeof *y);
+        break;
+    case LINEAR_IN_RMSNORM:
+        rmsnorm_row(y, x, a->norm + i, scale, n);
+        break;
+    case LINEAR_IN_SWIGLU:
+        swiglu_row(y, x, a->x2 + t * a->ld_x + i, n);
+        break;
+    }
+}
+
+static float in_scale(const struct linear_args *a, int64_t t)
+{
+    return a->in == LINEAR_IN_RMSNORM ? rms_scale(a->x + t * a->ld_x, a->k, a->eps) : 1.0f;
+}
+
+/* Plain C; halves round to even. */
+void quantize_act8(struct act8 *dst, const float *x, int64_t n)
+{
+    for (int64_t b = 0; b < n / 32; b++, x += 32) {
+        struct act8 *a = &dst[b / 8];
+        const int64_t at = b % 8 * 32;
+        float most = 0.0f;
+        for (int i = 0; i < 32; i++) most = fmaxf(most, fabsf(x[i]));
+        const float d = most / 127.0f, inverse = most > 0.0f ? 127.0f / most : 0.0f;
+        for (int g = 0; g < 8; g++) {
+            int32_t sum = 0;
+            for (int i = 4 * g; i < 4 * g + 4; i++) {
+                const int32_t q = (int32_t)lrintf(x[i] * inverse);
+                a->q[at + i] = (int8_t)q;
+                sum += q;
+            }
+            a->d[at / 4 + g] = d;
+            a->sum_128[at / 4 + g] = -128 * sum;
+        }
+        for (int h = 0; h < 2; h++) {
+            int32_t sum = 0;
+            for (int i = 0; i < 16; i++) sum += a->q[at + 16 * h + i];
+            a->sum_16[at / 16 + h] = d * (float)sum;
+        }
+    }
+}
+
+void split_bf16(uint32_t *hi, uint32_t *lo, const float *x, int64_t n_pairs)
+{
+    for (int64_t p = 0; p < n_pairs; p++)
+        for (int l = 0; l < LANES; l++) {
+            const float a = x[2 * p * LANES + l], b = x[(2 * p + 1) * LANES + l];
+            const uint16_t ah = bf16_from_f32(a), bh = bf16_from_f32(b);
+            const uint16_t al = bf16_from_f32(a - bf16_to_f32(ah));
+            const uint16_t bl = bf16_from_f32(b - bf16_to_f32(bh));
+            hi[p * LANES + l] = (uint32_t)ah | (uint32_t)bh << 16;
+            lo[p * LANES + l] = (uint32_t)al | (uint32_t)bl << 16;
+        }
+}
+
+/* ---- few tokens --------------------------------------------------------------------------- */
+
+void dot_rows_generic(float *dot, const struct few_in *in, enum dtype type, const uint8_t *w,
+                      size_t row_bytes, int64_t n_rows)
+{
+    for (int64_t r = 0; r < n_rows; r++) {
+        dtype_info(type)->decode(in->row, w + (size_t)r * row_bytes, in->k);
+        for (int64_t t = 0; t < in->n_tok; t++)
+            dot[r * FEW + t] = dot_16(in->row, in->x + t * in->ld_x, in->k);
+    }
+}
+
+static bool any_quantized(const struct linear_args *a)
+{
+    for (int32_t i = 0; i < a->n_out; i++)
+        if (dtype_info(a->out[i].w->dtype)->is_quantized) return true;
+    return false;
+}
+
+static struct few_in few_prepare(const struct linear_args *a, const struct linear_kit *kit,
+                                 const struct plan *p, uint8_t *mine)
+{
+    float *x = (float *)(void *)(mine + p->x);
+    struct act8 *q = (struct act8 *)(void *)(mine + p->q);
+    const bool is_int = kit->quantize && any_quantized(a);
+    memset(x, 0, (size_t)(FEW * p->k_pad) * sizeof *x);
+    for (int64_t t = 0; t < a->n_tok; t++) {
+        read_in(x + t * p->k_pad, a, t, 0, a->k, in_scale(a, t));
+        if (is_int) kit->quantize(q + t * (p->k_pad / ACT), x + t * p->k_pad, p->k_pad);
+    }
+    if (is_int) {
+        const size_t row_bytes = (size_t)(p->k_pad / ACT) * sizeof *q;
+        memset((uint8_t *)q + (size_t)a->n_tok * row_bytes, 0,
+               (size_t)(FEW - a->n_tok) * row_bytes);
+    }
+    return (struct few_in){.n_tok = a->n_tok,
+                           .k = a->k,
+                           .x = x,
+                           .ld_x = p->k_pad,
+                           .q = q,
+                           .row = (float *)(void *)(mine + p->row)};
+}
+
+static void put_dots(const struct linear_out *out, const float *dot, int64_t row, int64_t n_rows,
+                     int64_t n_tok)
+{
+    for (int64_t t = 0; t < n_tok; t++)
+        for (int64_t r = 0; r < n_rows; r++) {
+            float v = dot[r * FEW + t];
+            if (out->bias) v += out->bias[row + r];
+            float *y = out->y + t * out->ld_y + row + r;
+            *y = out->is_added ? *y + v : v;
+        }
+}
+
+static void few_rows(const struct few_in *in, const struct linear_out *out, int64_t begin,
+                     int64_t end, const struct linear_kit *kit)
+{
+    dot_rows_fn *fn = kit->dot[out->w->dtype];
+    for (int64_t r = begin; r < end; r += DOT_ROWS) {
+        _Alignas(64) float dot[DOT_ROWS * FEW];
+        const int64_t n = min_i64(DOT_ROWS, end - r);
+        fn(dot, in, out->w->dtype, tensor_row(out->w, r), out->w->row_bytes, n);
+        put_dots(out, dot, r, n, in->n_tok);
+    }
+}
+
+/* ---- many tokens -------------------------------------------------------------------------- */
+
+struct many {
+    const struct linear_args *a; /* of this block of tokens */
+    const struct linear_kit *kit;
+    const struct plan *p;
+    float *xf;
+    uint32_t *xh, *xl;
+    uint8_t *mine;
+    int64_t n_blocks;
+    bool needs_f32, needs_bf16;
+};
+
+/* Packs elements [begin, end) of the 16 tokens of block b; begin is a multiple of ACT, and end
+ * too or k_pad. Tokens beyond n_tok and elements beyond k become zero. */
+static void pack_block(const struct many *m, int64_t b, int64_t begin, int64_t end)
+{
+    const struct linear_args *a = m->a;
+    float *rows = (float *)(void *)(m->mine + m->p->piece), *cols = rows + LANES * ACT;
+    const int64_t n_tok = min_i64(LANES, a->n_tok - b * LANES);
+    float scale[LANES];
+    for (int64_t t = 0; t < n_tok; t++) scale[t] = in_scale(a, b * LANES + t);
+    for (int64_t i = begin; i < end; i += ACT) {
+        memset(rows, 0, LANES * ACT * sizeof *rows);
+        const int64_t n = min_i64(ACT, a->k - i);
+        for (int64_t t = 0; t < n_tok; t++)
+            read_in(rows + t * ACT, a, b * LANES + t, i, n, scale[t]);
+        const int64_t at = (b * m->p->k_pad + i) * LANES;
+        float *dst = m->needs_f32 ? m->xf + at : cols;
+        m->kit->cpu->transpose(dst, LANES, rows, ACT, LANES, ACT);
+        if (m->needs_bf16) m->kit->split(m->xh + at / 2, m->xl + at / 2, dst, ACT / 2);
+    }
+}
+
+/* By blocks of tokens; by pieces of k where there are more members than blocks. */
+static void pack(const struct member *me, const struct many *m)
+{
+    int64_t begin = 0, end = 0;
+    if (m->n_blocks >= me->n) {
+        team_share(me, m->n_blocks, 1, &begin, &end);
+        for (int64_t b = begin; b < end; b++) pack_block(m, b, 0, m->p->k_pad);
+        return;
+    }
+    team_share(me, m->p->k_pad, ACT, &begin, &end);
+    for (int64_t b = 0; b < m->n_blocks && begin < end; b++) pack_block(m, b, begin, end);
+}
+
+static void strip_f32(const struct strip *s, const struct cpu_kit *kit)
+{
+    enum { LD = K_BLOCK + LANES }; /* not a power of two: rows of a tile in different cache sets */
+    float *panel = s->panel;
+    for (int64_t i = 0; i < s->k; i += K_BLOCK) {
+        const int64_t n = min_i64(K_BLOCK, s->k - i);
+        const struct dtype_info *info = dtype_info(s->w->dtype);
+        const size_t at = (size_t)(i / info->block_elems) * info->block_bytes;
+        for (int64_t r = 0; r < s->n_rows; r++)
+            kit->decode(s->w->dtype, panel + r * LD,
+                        (const uint8_t *)tensor_row(s->w, s->row + r) + at, n);
+        kit->gemm(&(struct gemm_args){.c = s->c,
+                                      .ldc = s->ld_c,
+                                      .a = panel,
+                                      .lda = LD,
+                                      .b = s->xf + i * LANES,
+                                      .ldb_block = s->k_pad * LANES,
+                                      .ldb_row = LANES,
+                                      .m = s->n_rows,
+                                      .n_blocks = s->n_blocks,
+                                      .k = n,
+                                      .is_added = i > 0});
+    }
+}
+
+/* The strip's results, [rows, tokens], to y, [tokens, rows]. */
+static void put_strip(const struct many *m, const struct linear_out *out, const struct strip *s)
+{
+    _Alignas(64) float part[LANES * STRIP];
+    for (int64_t t0 = 0; t0 < m->a->n_tok; t0 += LANES) {
+        const int64_t n_tok = min_i64(LANES, m->a->n_tok - t0);
+        m->kit->cpu->transpose(part, STRIP, s->c + t0, s->ld_c, s->n_rows, n_tok);
+        for (int64_t t = 0; t < n_tok; t++) {
+            float *restrict y = out->y + (t0 + t) * out->ld_y + s->row;
+            const float *restrict v = part + t * STRIP;
+            if (out->bias)
+                for (int64_t r = 0; r < s->n_rows; r++)
+                    part[t * STRIP + r] += out->bias[s->row + r];
+            if (out->is_added)
+                for (int64_t r = 0; r < s->n_rows; r++) y[r] += v[r];
+            else
+                memcpy(y, v, (size_t)s->n_rows * sizeof *y);
+        }
+    }
+}
+
+static void many_rows(const struct many *m, const struct linear_out *out, int64_t begin,
+                      int64_t end)
+{
+    struct strip s = {.w = out->w,
+                      .k = m->a->k,
+                      .k_pad = m->p->k_pad,
+                      .n_blocks = m->n_blocks,
+                      .form = m->kit->form[out->w->dtype],
+                      .xf = m->xf,
+                      .xh = m->xh,
+                      .xl = m->xl,
+                      .panel = m->mine + m->p->panel,
+                      .c = (float *)(void *)(m->mine + m->p->c),
+                      .ld_c = TOK_BLOCK};
+    for (s.row = begin; s.row < end; s.row += s.n_rows) {
+        s.n_rows = min_i64(STRIP, end - s.row);
+        if (s.form == FORM_F32)
+            strip_f32(&s, m->kit->cpu);
+        else
+            m->kit->strip_bf16(&s);
+        put_strip(m, out, &s);
+    }
+}
+
+/* ---- both --------------------------------------------------------------------------------- */
+
+/* This member's part [*begin, *end) of the rows of output i: the rows of all outputs are shared
+ * out as one range, so that small products beside large ones do not wait for each other. */
+static void my_rows(const struct member *me, const struct linear_args *a, int64_t grain, int32_t i,
+                    int64_t *begin, int64_t *end)
+{
+    int64_t total = 0, first = 0;
+    for (int32_t j = 0; j < a->n_out; j++) {
+        if (j == i) first = total;
+        total += a->out[j].w->shape[0];
+    }
+    team_share(me, total, grain, begin, end);
+    const int64_t n = a->out[i].w->shape[0];
+    *begin = min_i64(n, max_i64(0, *begin - first));
+    *end = min_i64(n, max_i64(0, *end - first));
+}
+
+static void linear_few(const struct member *me, const struct linear_args *a,
+                       const struct linear_kit *kit)
+{
+    const struct plan p = plan_make(a->n_tok, a->k);
+    uint8_t *mine = (uint8_t *)a->work + (size_t)me->i * p.few_bytes;
+    const struct few_in in = few_prepare(a, kit, &p, mine);
+    for (int32_t i = 0; i < a->n_out; i++) {
+        int64_t begin = 0, end = 0;
+        my_rows(me, a, 4, i, &begin, &end);
+        few_rows(&in, &a->out[i], begin, end, kit);
+    }
+}
+
+/* The barriers: nobody packs over tokens that another member still multiplies (this call's last
+ * block, or the last call's); nobody multiplies before all is packed. */
+static void linear_many(const struct member *me, const struct linear_args *a,
+                        const struct linear_kit *kit)
+{
+    const struct plan p = plan_make(a->n_tok, a->k);
+    uint8_t *work = a->work;
+    struct many m = {.a = a,
+                     .kit = kit,
+                     .p = &p,
+                     .xf = (float *)(void *)(work + p.xf),
+                     .xh = (uint32_t *)(void *)(work + p.xh),
+                     .xl = (uint32_t *)(void *)(work + p.xl),
+                     .mine = work + p.shared_bytes + (size_t)me->i * p.many_bytes,
+                     .n_blocks = (a->n_tok + LANES - 1) / LANES};
+    for (int32_t i = 0; i < a->n_out; i++)
+        if (kit->form[a->out[i].w->dtype] == FORM_F32)
+            m.needs_f32 = true;
+        else
+            m.needs_bf16 = true;
+    team_barrier(me);
+    pack(me, &m);
+    team_barrier(me);
+    for (int32_t i = 0; i < a->n_out; i++) {
+        int64_t begin = 0, end = 0;
+        my_rows(me, a, 32, i, &begin, &end);
+        many_rows(&m, &a->out[i], begin, end);
+    }
+}
+
+/* A block of tokens [t, t + n) of `a`; `out` gets the outputs' rows moved along. */
+static struct linear_args tok_block(const struct linear_args *a, int64_t t, int64_t n,
+                                    struct linear_out *out)
+{
+    struct linear_args b = *a;
+    b.x += t * a->ld_x;
+    if (b.x2) b.x2 += t * a->ld_x;
+    b.n_tok = n;
+    for (int32_t i = 0; i < a->n_out; i++) {
+        out[i] = a->out[i];
+        out[i].y += t * out[i].ld_y;
+    }
+    b.out = out;
+    return b;
+}
+
+void linear_run(const struct member *me, const struct linear_args *a, const struct linear_kit *kit)
+{
+    enum { MAX_OUT = 8 };
+    assert(a->n_out >= 1 && a->n_out <= MAX_OUT);
+    if (a->n_tok < FEW) {
+        linear_few(me, a, kit);
+        return;
+    }
+    for (int64_t t = 0; t < a->n_tok; t += TOK_BLOCK) {
+        struct linear_out out[MAX_OUT];
+        const struct linear_args b = tok_block(a, t, min_i64(TOK_BLOCK, a->n_tok - t), out);
+        linear_many(me, &b, kit);
+    }
+}
+
+#define EVERY_TYPE(x)                                                                              \
+    {                                                                                              \
+        x, x, x, x, x, x, x, x, x, x, x, x, x, x, x                                                \
+    }
+dot_rows_fn *const dot_table_generic[DT_COUNT] = EVERY_TYPE(dot_rows_generic);
+const uint8_t form_table_f32[DT_COUNT] = EVERY_TYPE(FORM_F32);
+
+static const struct linear_kit linear_kit_generic = {
+    .cpu = &kit_generic,
+    .dot = dot_table_generic,
+    .form = form_table_f32,
+};
+
+void linear_generic(const struct member *me, const struct linear_args *a)
+{
+    linear_run(me, a, &linear_kit_generic);
+}
