@@ -37,6 +37,8 @@ void kv_cache_trim(struct kv_cache *kv, int32_t seq, int32_t n_tok);
  * written. All or nothing; ERR_BUSY: no free page. Grows the sequence's length to pos + n_tok. */
 bool kv_cache_reserve(struct kv_cache *kv, int32_t seq, int32_t pos, int32_t n_tok,
                       struct err *err) CRIA_CHECK;
+/* False for a number that is no open sequence: for callers that pass on what they were given. */
+bool kv_cache_has_seq(const struct kv_cache *kv, int32_t seq);
 int32_t kv_cache_length(const struct kv_cache *kv, int32_t seq);
 int64_t kv_cache_free_tokens(const struct kv_cache *kv);
 /* The page list of a sequence; valid until the next reserve, trim, fork or close of it. */
