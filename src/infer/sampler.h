@@ -16,6 +16,8 @@
 
 #define SAMPLER_MAX_BIAS 1024
 #define SAMPLER_MAX_LOGPROBS 20
+/* "all" of a look-back; the longest context of the family. */
+#define SAMPLER_MAX_LAST 131072
 
 struct logit_bias {
     int32_t id;
@@ -24,11 +26,11 @@ struct logit_bias {
 
 struct sampler_params {
     uint64_t seed;
-    float temperature; /* 0: greedy; [0, 100] */
-    int32_t top_k;     /* 0: off */
-    float top_p;       /* 1: off */
-    float min_p;       /* 0: off */
-    float typical_p;   /* 1: off */
+    float temperature;       /* 0: greedy; [0, 100] */
+    int32_t top_k;           /* 0: off */
+    float top_p;             /* 1: off */
+    float min_p;             /* 0: off */
+    float typical_p;         /* 1: off */
     float repeat_penalty;    /* 1: off */
     float presence_penalty;  /* 0: off */
     float frequency_penalty; /* 0: off */
@@ -44,7 +46,8 @@ struct sampler_params {
     float mirostat_eta;
     const struct logit_bias *bias;
     int32_t n_bias;
-    int32_t n_logprobs; /* 0: none; else top n of the raw distribution beside the chosen one */
+    int32_t n_logprobs; /* 0: none, and `logprob` is NAN; else top n of the raw distribution beside
+                         * the chosen one */
 };
 
 struct sampler_params sampler_defaults(void);
@@ -68,15 +71,32 @@ struct sampler;
 struct sampler *sampler_new(const struct sampler_params *p, int32_t n_vocab,
                             const struct tokenizer *t, struct err *err);
 void sampler_free(struct sampler *s);
+/* The same with work memory (about 44 bytes a token of the vocabulary) that many samplers of one
+ * thread share; keeps `work`. */
+struct sampler_work;
+struct sampler_work *sampler_work_new(int32_t n_vocab, struct err *err);
+void sampler_work_free(struct sampler_work *w); /* NULL is fine */
+struct sampler *sampler_new_shared(const struct sampler_params *p, int32_t n_vocab,
+                                   const struct tokenizer *t, struct sampler_work *work,
+                                   struct err *err);
 /* Tells the history that penalties look at: prompt tokens first, then each accepted token. */
 void sampler_accept(struct sampler *s, int32_t id);
-/* Picks from logits [n_vocab] (unchanged). Allocates nothing. Does not accept. */
+/* Picks from logits [n_vocab] (unchanged). Allocates nothing. Does not accept, but mirostat learns.
+ */
 void sampler_pick(struct sampler *s, const float *logits, struct sampled *out);
 
-/* The chain's steps, for help, docs and tests. */
+/* The chain's steps in their order, ended by name NULL: for the sampler, help, docs and tests. */
+enum sampler_stage {
+    STAGE_LOGITS, /* changes single logits */
+    STAGE_FILL,   /* takes its part of the vocabulary instead of all of it */
+    STAGE_CUT,    /* removes or rescales candidates */
+};
 struct sampler_step {
     const char *name, *what;
+    enum sampler_stage stage;
+    bool (*is_on)(const struct sampler_params *p);
+    void (*apply)(struct sampler *s);
 };
-extern const struct sampler_step sampler_steps[]; /* ended by name NULL */
+extern const struct sampler_step sampler_steps[];
 
 #endif
