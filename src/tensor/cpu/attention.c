@@ -124,7 +124,8 @@ INLINE void attend_range(const struct unit *u, int64_t begin, int64_t end)
         load_block(u, u->v, u->a->kv->v, k0, n);
         u->kit->transpose(u->kt, KEYS, u->k, u->ld, KEYS, u->ld);
         u->kit->gemm(&(struct gemm_args){.c = u->p,
-                                         .ldc = KEYS,
+                                         .ldc_block = LANES,
+                                         .ldc_row = KEYS,
                                          .a = u->q,
                                          .lda = u->ld,
                                          .b = u->kt,
@@ -136,7 +137,8 @@ INLINE void attend_range(const struct unit *u, int64_t begin, int64_t end)
         for (int64_t r = 0; r < u->n_rows; r++)
             softmax_row(u, r, min_i64(n, u->span->pos + u->tok + r / u->n_rep - k0 + 1));
         u->kit->gemm(&(struct gemm_args){.c = u->o,
-                                         .ldc = u->ld,
+                                         .ldc_block = LANES,
+                                         .ldc_row = u->ld,
                                          .a = u->p,
                                          .lda = KEYS,
                                          .b = u->v,

@@ -42,11 +42,11 @@ static inline int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t max_i64(int64_t a, int64_t b) { return a > b ? a : b; }
 
 /* C[m][16 n_blocks] (= or +=) A[m][k] B, B in blocks of 16 columns: element (i, 16 j + l) at
- * b[j * ldb_block + i * ldb_row + l]. Each element is one sum over k from 0 up, whatever m and
- * n_blocks are. No alignment is asked for, but 64 bytes for b is faster. */
+ * b[j * ldb_block + i * ldb_row + l], and likewise in C. Each element is one sum over k from 0 up,
+ * whatever m and n_blocks are. No alignment is asked for, but 64 bytes for b is faster. */
 struct gemm_args {
     float *c;
-    int64_t ldc;
+    int64_t ldc_block, ldc_row;
     const float *a;
     int64_t lda;
     const float *b;

@@ -20,7 +20,7 @@ static void gemm_generic(const struct gemm_args *g)
     for (int64_t i = 0; i < g->m; i++)
         for (int64_t j = 0; j < g->n_blocks; j++) {
             const float *a = g->a + i * g->lda, *b = g->b + j * g->ldb_block;
-            float *c = g->c + i * g->ldc + j * LANES;
+            float *c = g->c + i * g->ldc_row + j * g->ldc_block;
             v16 acc = {0}, x;
             for (int64_t p = 0; p < g->k; p++) {
                 v16_load(&x, b + p * g->ldb_row);

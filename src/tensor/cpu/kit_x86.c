@@ -34,9 +34,9 @@ INLINE TARGET_AVX2 void tile_avx2(const struct gemm_args *g, int64_t i, int64_t 
             acc[r][1] = _mm256_fmadd_ps(x, b1, acc[r][1]);
         }
     }
-    float *c = g->c + i * g->ldc + j * LANES;
+    float *c = g->c + i * g->ldc_row + j * g->ldc_block;
 #pragma GCC unroll 6
-    for (int r = 0; r < rows; r++, c += g->ldc) {
+    for (int r = 0; r < rows; r++, c += g->ldc_row) {
         if (g->is_added) {
             acc[r][0] = _mm256_add_ps(acc[r][0], _mm256_loadu_ps(c));
             acc[r][1] = _mm256_add_ps(acc[r][1], _mm256_loadu_ps(c + 8));
@@ -76,14 +76,14 @@ INLINE TARGET_AVX512 void tile_avx512(const struct gemm_args *g, int64_t i, int6
             if (cols == 2) acc[r][1] = _mm512_fmadd_ps(x, b1, acc[r][1]);
         }
     }
-    float *c = g->c + i * g->ldc + j * LANES;
+    float *c = g->c + i * g->ldc_row + j * g->ldc_block;
 #pragma GCC unroll 12
-    for (int r = 0; r < rows; r++, c += g->ldc) {
+    for (int r = 0; r < rows; r++, c += g->ldc_row) {
         if (g->is_added) acc[r][0] = _mm512_add_ps(acc[r][0], _mm512_loadu_ps(c));
         _mm512_storeu_ps(c, acc[r][0]);
         if (cols == 1) continue;
-        if (g->is_added) acc[r][1] = _mm512_add_ps(acc[r][1], _mm512_loadu_ps(c + LANES));
-        _mm512_storeu_ps(c + LANES, acc[r][1]);
+        if (g->is_added) acc[r][1] = _mm512_add_ps(acc[r][1], _mm512_loadu_ps(c + g->ldc_block));
+        _mm512_storeu_ps(c + g->ldc_block, acc[r][1]);
     }
 }
 

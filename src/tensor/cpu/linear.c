@@ -61,7 +61,7 @@ static struct plan plan_make(int64_t n_tok, int64_t k)
     p.xl = place(&at, n_packed, sizeof(uint16_t));
     p.shared_bytes = at;
     at = 0;
-    p.panel = place(&at, STRIP * (K_BLOCK + LANES), sizeof(float));
+    p.panel = place(&at, (int64_t)PANEL_BYTES, 1);
     p.c = place(&at, STRIP * TOK_BLOCK, sizeof(float));
     p.piece = place(&at, 2 * LANES * ACT, sizeof(float));
     p.many_bytes = at;
@@ -228,7 +228,7 @@ static void pack_block(const struct many *m, int64_t b, int64_t begin, int64_t e
 {
     const struct linear_args *a = m->a;
     float *rows = (float *)(void *)(m->mine + m->p->piece), *cols = rows + LANES * ACT;
-    const int64_t n_tok = min_i64(LANES, a->n_tok - b * LANES);
+    const int64_t n_tok = min_i64(LANES, a->n_tok - b * LANES); /* below 0 in a block of padding */
     float scale[LANES];
     for (int64_t t = 0; t < n_tok; t++) scale[t] = in_scale(a, b * LANES + t);
     for (int64_t i = begin; i < end; i += ACT) {
@@ -268,7 +268,8 @@ static void strip_f32(const struct strip *s, const struct cpu_kit *kit)
             kit->decode(s->w->dtype, panel + r * LD,
                         (const uint8_t *)tensor_row(s->w, s->row + r) + at, n);
         kit->gemm(&(struct gemm_args){.c = s->c,
-                                      .ldc = s->ld_c,
+                                      .ldc_block = STRIP * LANES,
+                                      .ldc_row = LANES,
                                       .a = panel,
                                       .lda = LD,
                                       .b = s->xf + i * LANES,
@@ -281,23 +282,24 @@ static void strip_f32(const struct strip *s, const struct cpu_kit *kit)
     }
 }
 
-/* The strip's results, [rows, tokens], to y, [tokens, rows]. */
-static void put_strip(const struct many *m, const struct linear_out *out, const struct strip *s)
+/* 16 tokens of the strip's results, [rows, LANES], to y, [tokens, rows]. */
+static void put_block(const struct many *m, const struct linear_out *out, const struct strip *s,
+                      int64_t b)
 {
     _Alignas(64) float part[LANES * STRIP];
-    for (int64_t t0 = 0; t0 < m->a->n_tok; t0 += LANES) {
-        const int64_t n_tok = min_i64(LANES, m->a->n_tok - t0);
-        m->kit->cpu->transpose(part, STRIP, s->c + t0, s->ld_c, s->n_rows, n_tok);
-        for (int64_t t = 0; t < n_tok; t++) {
-            float *restrict y = out->y + (t0 + t) * out->ld_y + s->row;
-            const float *restrict v = part + t * STRIP;
-            if (out->bias)
-                for (int64_t r = 0; r < s->n_rows; r++)
-                    part[t * STRIP + r] += out->bias[s->row + r];
-            if (out->is_added)
-                for (int64_t r = 0; r < s->n_rows; r++) y[r] += v[r];
-            else
-                memcpy(y, v, (size_t)s->n_rows * sizeof *y);
+    const int64_t n_tok = min_i64(LANES, m->a->n_tok - b * LANES), n = s->n_rows;
+    const float *c = s->c + b * STRIP * LANES;
+    float *y = out->y + b * LANES * out->ld_y + s->row;
+    if (!out->bias && !out->is_added) {
+        m->kit->cpu->transpose(y, out->ld_y, c, LANES, n, n_tok);
+        return;
+    }
+    m->kit->cpu->transpose(part, STRIP, c, LANES, n, n_tok);
+    for (int64_t t = 0; t < n_tok; t++, y += out->ld_y) {
+        const float *restrict v = part + t * STRIP, *bias = out->bias ? out->bias + s->row : NULL;
+        for (int64_t r = 0; r < n; r++) {
+            const float x = bias ? v[r] + bias[r] : v[r];
+            y[r] = out->is_added ? y[r] + x : x;
         }
     }
 }
@@ -314,15 +316,14 @@ static void many_rows(const struct many *m, const struct linear_out *out, int64_
                       .xh = m->xh,
                       .xl = m->xl,
                       .panel = m->mine + m->p->panel,
-                      .c = (float *)(void *)(m->mine + m->p->c),
-                      .ld_c = TOK_BLOCK};
+                      .c = (float *)(void *)(m->mine + m->p->c)};
     for (s.row = begin; s.row < end; s.row += s.n_rows) {
         s.n_rows = min_i64(STRIP, end - s.row);
         if (s.form == FORM_F32)
             strip_f32(&s, m->kit->cpu);
         else
             m->kit->strip_bf16(&s);
-        put_strip(m, out, &s);
+        for (int64_t b = 0; b * LANES < m->a->n_tok; b++) put_block(m, out, &s, b);
     }
 }
 
@@ -377,6 +378,7 @@ static void linear_many(const struct member *me, const struct linear_args *a,
             m.needs_f32 = true;
         else
             m.needs_bf16 = true;
+    if (m.needs_bf16) m.n_blocks = round_up(m.n_blocks, 2);
     team_barrier(me);
     pack(me, &m);
     team_barrier(me);

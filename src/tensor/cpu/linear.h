@@ -8,7 +8,7 @@ enum {
     FEW = 8,         /* from so many tokens on, weights are converted once for all of them */
     TOK_BLOCK = 512, /* tokens of one pass over the weights: bounds the packed activations */
     K_BLOCK = 512,   /* of k: a strip of converted weights and its tokens stay in L2 */
-    STRIP = 128,     /* output rows of a strip, at most */
+    STRIP = 256,     /* output rows of a strip, at most */
     DOT_ROWS = 16,   /* rows of one call of a dot_rows_fn */
     ACT = 256,       /* elements of one struct act8 */
 };
@@ -48,6 +48,9 @@ enum form {
     FORM_BF16_3, /* hi hi + hi lo + lo hi: both split, relative error 2^-16 of a product */
 };
 
+/* Bytes of scratch for one strip of converted weights: two bfloat16 parts, or floats. */
+#define PANEL_BYTES (STRIP * (K_BLOCK + LANES) * sizeof(float))
+
 /* A strip of output rows times a block of tokens. */
 struct strip {
     const struct tensor *w;
@@ -57,9 +60,8 @@ struct strip {
     enum form form;
     const float *xf;         /* [n_blocks, k_pad, LANES]; FORM_F32 */
     const uint32_t *xh, *xl; /* [n_blocks, k_pad / 2, LANES] pairs of bfloat16; else */
-    void *panel;             /* scratch: panel_bytes() */
-    float *c;                /* [STRIP, TOK_BLOCK] at ld_c: the result */
-    int64_t ld_c;
+    void *panel;             /* scratch of PANEL_BYTES */
+    float *c;                /* [n_blocks, STRIP, LANES]: the result */
 };
 
 struct linear_kit {
