@@ -12,8 +12,6 @@
 #ifndef CRIA_INFER_ENGINE_H
 #define CRIA_INFER_ENGINE_H
 
-#include <stdatomic.h>
-
 #include "base/err.h"
 #include "infer/sampler.h"
 #include "model/forward.h"
@@ -26,7 +24,7 @@ struct engine_options {
     int32_t n_ctx;          /* longest sequence; 0: min(the model's, 8192) */
     int32_t n_seqs;         /* answers at once, 1..256; 0: 1 */
     int32_t max_batch_tok;  /* 0: 512 */
-    int64_t cache_tok;      /* positions in the cache in all; 0: n_ctx * n_seqs */
+    int64_t cache_tok;      /* positions in the cache in all, >= n_ctx; 0: n_ctx * n_seqs */
     enum dtype kv_dtype;    /* DT_COUNT: F16 */
     int32_t max_logit_rows; /* 0: n_seqs; scoring wants max_batch_tok */
 };
@@ -47,15 +45,16 @@ const struct model *engine_model(const struct engine *e);
 
 enum finish {
     FINISH_NONE,
-    FINISH_STOP,   /* a stop token or stop string */
-    FINISH_LENGTH, /* n_predict reached */
+    FINISH_STOP,    /* a stop token or stop string */
+    FINISH_LENGTH,  /* n_predict reached */
     FINISH_CONTEXT, /* the context is full */
     FINISH_CANCEL,
     FINISH_ERROR, /* see the event's err */
 };
 const char *finish_name(enum finish f); /* "stop", "length", "context", "cancelled", "error" */
 
-/* What a listener is told. Text is whole UTF-8 characters, held back while it may be the beginning
+/* What a listener is told. The stop token is not among the tokens told, unless shows_special.
+ * Text is whole UTF-8 characters, held back while it may be the beginning
  * of a stop string; `token` is -1 in events that only carry text or the end. */
 struct engine_event {
     int32_t i_answer; /* 0 .. n_answers - 1 */
@@ -77,14 +76,14 @@ typedef bool engine_listener(void *user, const struct engine_event *ev);
 struct request_params {
     const int32_t *prompt; /* copied */
     int32_t n_prompt;
-    int32_t n_predict;  /* -1: until a stop or the context's end */
-    int32_t n_answers;  /* 1..n_seqs; answer i uses seed + i */
+    int32_t n_predict; /* -1: until a stop or the context's end */
+    int32_t n_answers; /* 1..n_seqs; answer i uses seed + i */
     struct sampler_params sampling;
     const char *stop[ENGINE_MAX_STOPS]; /* copied */
     int32_t n_stop;
     bool ignores_eos;
-    bool shifts_context; /* when full: drop the older half after the first n_keep positions (re-read,
-                          * not rotated: exact for what is kept) and go on */
+    bool shifts_context; /* when full: drop the older half after the first n_keep positions
+                          * (re-read, not rotated: exact for what is kept) and go on */
     int32_t n_keep;
     bool shows_special; /* control tokens appear in the text */
     engine_listener *listener;
@@ -111,5 +110,14 @@ void engine_observe(struct engine *e, forward_observer *fn, void *user);
 
 /* Forgets cached prefixes (bench, tests). */
 void engine_clear_cache(struct engine *e);
+/* Positions of the cache that nobody holds, not even as a cached prefix. */
+int64_t engine_free_tokens(const struct engine *e);
+
+/* How busy the engine is: read from any thread, each number true by itself as of the last step. */
+struct engine_status {
+    int32_t n_queued, n_running;   /* requests waiting, answers under way */
+    int64_t n_prompt, n_generated; /* tokens read and sampled since the engine was made */
+};
+struct engine_status engine_status(const struct engine *e);
 
 #endif

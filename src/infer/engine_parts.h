@@ -1,0 +1,130 @@
+/* engine_parts.h - what the files of the engine share. Private.
+ *
+ * A request waits in the queue, then holds one slot (struct answer) per answer until each has
+ * ended. A slot's line is its tokens and the cache sequence that holds their keys and values; when
+ * an answer ends its line moves to the prefix cache, where a later prompt may find it.
+ *
+ * Invariants
+ *   E1  a used slot's sequence holds exactly positions [0, n_fed) of its line; n_fed < n_ids while
+ *       the answer runs, so there is always a token to feed.
+ *   E2  the pages that running answers may ever need were committed when their request was
+ *       admitted and never exceed the cache, so what is missing at a step is held by the prefix
+ *       cache and can be taken from it: a request that has begun never waits or is thrown out.
+ *   E3  answers 1.. of a request wait without a sequence until answer 0 has read the prompt.
+ */
+#ifndef CRIA_INFER_ENGINE_PARTS_H
+#define CRIA_INFER_ENGINE_PARTS_H
+
+#include <stdatomic.h>
+
+#include "base/buf.h"
+#include "infer/engine.h"
+#include "infer/stops.h"
+
+enum {
+    ENGINE_MAX_SEQS = 256,
+    ENGINE_MAX_QUEUE = 1024,
+    N_CANCEL_CELLS = 2048, /* above queue and slots together: live handles never share a cell */
+    N_MORE_PREFIXES = 7,   /* ended lines kept beyond one per slot */
+};
+
+struct line {
+    int32_t seq;  /* -1: none */
+    int32_t *ids; /* [n_ctx + 1]: the last one may never be fed */
+    int32_t n_ids;
+};
+
+struct prefix {
+    struct line line; /* seq -1: the place is empty */
+    int64_t last_used;
+};
+
+struct request {
+    int64_t handle;
+    struct request_params params; /* prompt, stop and sampling.bias are not valid after submit */
+    int32_t *prompt;
+    struct stops stops;
+    struct sampler **sampler; /* [n_answers] */
+    int64_t n_pages;          /* committed */
+    int32_t n_left;           /* answers that have not ended */
+    int32_t n_cached;         /* prompt tokens found in the cache */
+    bool is_cancelled;
+};
+
+struct answer {
+    struct request *req; /* NULL: the slot is free */
+    int32_t i_answer;
+    bool is_waiting; /* E3 */
+    struct line line;
+    int32_t n_fed;
+    int32_t n_generated;
+    struct decode_stream stream;
+    struct buf held; /* text not told yet */
+};
+
+struct engine {
+    const struct model *model;
+    const struct tokenizer *tokenizer; /* or NULL */
+    struct engine_plan plan;
+    int32_t n_vocab, n_ctx, n_seqs, max_batch_tok, max_logit_rows;
+    struct team *team;
+    struct forward *forward;
+    struct kv_cache *kv;
+    struct sampler_work *work;
+
+    struct answer *slot; /* [n_seqs] */
+    int32_t *order;      /* used slots in order of admission, [n_seqs] */
+    int32_t n_order;
+    struct prefix *prefix; /* [n_prefixes] */
+    int32_t n_prefixes;
+    int64_t clock; /* counts uses, for the least recent */
+    int64_t n_pages, n_pages_committed;
+
+    struct request *queue[ENGINE_MAX_QUEUE]; /* ring */
+    int32_t queue_begin, n_queued;
+    int64_t last_handle;
+    uint8_t cell_used[N_CANCEL_CELLS];
+    _Atomic int64_t cell[N_CANCEL_CELLS]; /* the handle that is to be cancelled */
+
+    /* the batch of a step, [max_batch_tok] each; run i of the batch belongs to slot run[i] */
+    int32_t *token, *pos, *seq;
+    uint8_t *wants;
+    int32_t *run, *run_n; /* [n_seqs] */
+    int32_t n_runs, n_tok;
+
+    _Atomic int32_t told_queued, told_running;
+    _Atomic int64_t told_prompt, told_generated;
+};
+
+/* ---- request.c ---- */
+/* Checks, copies, and makes the samplers; handle and pages are set. NULL: see engine_submit(). */
+struct request *request_new(struct engine *e, const struct request_params *p, struct err *err);
+void request_free(struct request *r); /* NULL is fine */
+bool request_is_cancelled(const struct engine *e, const struct request *r);
+
+/* ---- answer.c ---- */
+/* Begins answer `i` of `r` in a free slot; its line is still empty. */
+void answer_begin(struct engine *e, struct answer *a, struct request *r, int32_t i);
+/* What was picked goes into the line and the text; the answer may end. */
+void answer_take(struct engine *e, struct answer *a, const struct sampled *picked);
+/* Tells how far the prompt is. */
+void answer_tell_progress(struct answer *a);
+/* Ends it without a token, and the request with its last answer. */
+void answer_end(struct engine *e, struct answer *a, enum finish finish, const struct err *why);
+/* Ends a request that holds no slots yet. */
+void request_end(struct engine *e, struct request *r, enum finish finish, const struct err *why);
+
+/* ---- prefix_cache.c ---- */
+bool prefix_init(struct engine *e, struct err *err) CRIA_CHECK;
+void prefix_release(struct engine *e);
+/* Opens a sequence for `line` (which has its ids), shared with the longest cached or running line
+ * that begins like it; returns how many positions it holds already, less than n_ids. */
+int32_t prefix_open(struct engine *e, struct line *line);
+/* A sequence that shares the first n_tok positions of `src`. */
+int32_t prefix_fork(struct engine *e, int32_t src, int32_t n_tok);
+/* Keeps an ended line whose first n_fed ids are in the cache; `line` is empty after. */
+void prefix_keep(struct engine *e, struct line *line, int32_t n_fed);
+/* Closes the least recently used one; false if there is none. */
+bool prefix_evict(struct engine *e);
+
+#endif

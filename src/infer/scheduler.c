@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * scheduler.c - one step: who is in the batch, and what becomes of its logits.
+ *
+ * A step is: cancelled requests end; waiting ones are admitted in order of arrival while slots and
+ * pages suffice (a large one is not overtaken, or it would starve); every answer that has its next
+ * token puts it into the batch, then unread prompts fill what room is left, oldest first; the
+ * batch runs; whoever has logits picks a token. So a long prompt slows the others down by at most
+ * the time of one full batch, and never stops them.
+ *
+ * Pages that are missing are taken from the prefix cache, least recently used first, by trying:
+ * forward_run() says ERR_BUSY and has changed nothing. E2 says that this ends well.
+ *
+ * Greedy tokens do not depend on who else is in the batch, except that some kernels sum in another
+ * order for one token than for many (ops.h): where two logits differ by less than that rounding,
+ * batches of other sizes may decide otherwise.
+ *
+ * Begin reading at engine_step().
+ */
+#include "infer/engine_parts.h"
+
+#include <assert.h>
+
+/* ---- who leaves, who enters ---- */
+
+static struct answer *nth(struct engine *e, int32_t i) { return &e->slot[e->order[i]]; }
+
+/* Forgets the ended ones. */
+static void compact(struct engine *e)
+{
+    int32_t n = 0;
+    for (int32_t i = 0; i < e->n_order; i++)
+        if (nth(e, i)->req) e->order[n++] = e->order[i];
+    e->n_order = n;
+}
+
+static struct request *queued(const struct engine *e, int32_t i)
+{
+    return e->queue[(e->queue_begin + i) % ENGINE_MAX_QUEUE];
+}
+
+/* Takes the i-th out; the others keep their order. */
+static struct request *dequeue(struct engine *e, int32_t i)
+{
+    struct request *r = queued(e, i);
+    for (; i > 0; i--) e->queue[(e->queue_begin + i) % ENGINE_MAX_QUEUE] = queued(e, i - 1);
+    e->queue_begin = (e->queue_begin + 1) % ENGINE_MAX_QUEUE;
+    e->n_queued--;
+    return r;
+}
+
+static void sweep_cancelled(struct engine *e)
+{
+    for (int32_t i = 0; i < e->n_order; i++)
+        if (nth(e, i)->req && request_is_cancelled(e, nth(e, i)->req))
+            answer_end(e, nth(e, i), FINISH_CANCEL, NULL);
+    compact(e);
+    for (int32_t i = 0; i < e->n_queued;)
+        if (request_is_cancelled(e, queued(e, i)))
+            request_end(e, dequeue(e, i), FINISH_CANCEL, NULL);
+        else
+            i++;
+}
+
+static int32_t free_slot(const struct engine *e)
+{
+    int32_t i = 0;
+    while (e->slot[i].req) i++;
+    assert(i < e->n_seqs);
+    return i;
+}
+
+static void admit(struct engine *e)
+{
+    while (e->n_queued > 0) {
+        struct request *r = queued(e, 0);
+        const int32_t n = r->params.n_answers;
+        if (e->n_order + n > e->n_seqs || e->n_pages_committed + r->n_pages > e->n_pages) return;
+        dequeue(e, 0);
+        e->n_pages_committed += r->n_pages;
+        for (int32_t i = 0; i < n; i++) {
+            const int32_t slot = free_slot(e);
+            struct answer *a = &e->slot[slot];
+            answer_begin(e, a, r, i);
+            if (i == 0) a->n_fed = r->n_cached = prefix_open(e, &a->line);
+            e->order[e->n_order++] = slot;
+        }
+    }
+}
+
+/* ---- the batch ---- */
+
+/* Puts the next n tokens of a slot's line into the batch. */
+static void add_run(struct engine *e, int32_t slot, int32_t n)
+{
+    struct answer *a = &e->slot[slot];
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t at = e->n_tok++;
+        e->token[at] = a->line.ids[a->n_fed + i];
+        e->pos[at] = a->n_fed + i;
+        e->seq[at] = a->line.seq;
+        e->wants[at] = a->n_fed + i + 1 == a->line.n_ids;
+    }
+    e->run[e->n_runs] = slot;
+    e->run_n[e->n_runs++] = n;
+}
+
+static void build_batch(struct engine *e)
+{
+    e->n_tok = e->n_runs = 0;
+    for (int32_t i = 0; i < e->n_order; i++) {
+        const struct answer *a = nth(e, i);
+        if (!a->is_waiting && a->line.n_ids - a->n_fed == 1) add_run(e, e->order[i], 1);
+    }
+    for (int32_t i = 0; i < e->n_order && e->n_tok < e->max_batch_tok; i++) {
+        const struct answer *a = nth(e, i);
+        const int32_t n_unread = a->line.n_ids - a->n_fed, n_room = e->max_batch_tok - e->n_tok;
+        if (a->is_waiting || n_unread == 1) continue;
+        add_run(e, e->order[i], n_unread < n_room ? n_unread : n_room);
+    }
+}
+
+static bool run_batch(struct engine *e, const float **logits, struct err *err)
+{
+    const struct batch b = {.n_tok = e->n_tok,
+                            .token = e->token,
+                            .pos = e->pos,
+                            .seq = e->seq,
+                            .wants_logits = e->wants};
+    int32_t n_rows = 0;
+    for (;;) {
+        struct err why = {0};
+        if (forward_run(e->forward, e->kv, &b, logits, &n_rows, &why)) return true;
+        if (why.code == ERR_BUSY && prefix_evict(e)) continue;
+        *err = why;
+        return false;
+    }
+}
+
+/* ---- the logits ---- */
+
+/* Answers 1.. of a request go on from the prompt that answer 0 has read. */
+static void wake_siblings(struct engine *e, const struct answer *first)
+{
+    for (int32_t i = 0; i < e->n_order; i++) {
+        struct answer *a = nth(e, i);
+        if (a->req != first->req || !a->is_waiting) continue;
+        a->line.seq = prefix_fork(e, first->line.seq, first->n_fed);
+        a->n_fed = first->n_fed;
+        a->is_waiting = false;
+    }
+}
+
+static void pick(struct engine *e, struct answer *a, const float *logits)
+{
+    struct request *r = a->req;
+    if (r->params.n_predict == 0) {
+        answer_end(e, a, FINISH_LENGTH, NULL);
+        return;
+    }
+    struct sampled picked;
+    sampler_pick(r->sampler[a->i_answer], logits, &picked);
+    answer_take(e, a, &picked);
+    atomic_fetch_add_explicit(&e->told_generated, 1, memory_order_relaxed);
+}
+
+/* The first answer to have read its prompt picks for its siblings too, from the same logits. */
+static void pick_all(struct engine *e, struct answer *first, const float *logits)
+{
+    const bool is_prompt = first->n_generated == 0 && first->req->params.n_answers > 1;
+    const struct request *r = first->req;
+    if (is_prompt) wake_siblings(e, first);
+    pick(e, first, logits);
+    for (int32_t i = 0; is_prompt && i < e->n_order; i++)
+        if (nth(e, i)->req == r && nth(e, i) != first && nth(e, i)->n_generated == 0)
+            pick(e, nth(e, i), logits);
+}
+
+static void use_logits(struct engine *e, const float *logits)
+{
+    int32_t at = 0;
+    for (int32_t i = 0; i < e->n_runs; i++) {
+        struct answer *a = &e->slot[e->run[i]];
+        at += e->run_n[i];
+        a->n_fed += e->run_n[i];
+        const bool is_prompt = a->n_generated == 0;
+        if (is_prompt)
+            atomic_fetch_add_explicit(&e->told_prompt, e->run_n[i], memory_order_relaxed);
+        if (!e->wants[at - 1]) {
+            if (is_prompt) answer_tell_progress(a);
+            continue;
+        }
+        pick_all(e, a, logits);
+        logits += e->n_vocab;
+    }
+}
+
+/* ---- the step ---- */
+
+/* Every listener hears of it; the engine is empty after. */
+static void end_all(struct engine *e, const struct err *why)
+{
+    for (int32_t i = 0; i < e->n_order; i++)
+        if (nth(e, i)->req) answer_end(e, nth(e, i), FINISH_ERROR, why);
+    compact(e);
+    while (e->n_queued > 0) request_end(e, dequeue(e, 0), FINISH_ERROR, why);
+    engine_clear_cache(e);
+}
+
+static void tell_status(struct engine *e)
+{
+    atomic_store_explicit(&e->told_queued, e->n_queued, memory_order_relaxed);
+    atomic_store_explicit(&e->told_running, e->n_order, memory_order_relaxed);
+}
+
+bool engine_step(struct engine *e, bool *has_work, struct err *err)
+{
+    bool ok = true;
+    const float *logits = NULL;
+    sweep_cancelled(e);
+    admit(e);
+    build_batch(e);
+    if (e->n_tok > 0) ok = run_batch(e, &logits, err);
+    if (ok && e->n_tok > 0) use_logits(e, logits);
+    if (!ok) end_all(e, err);
+    sweep_cancelled(e);
+    tell_status(e);
+    *has_work = e->n_order > 0 || e->n_queued > 0;
+    return ok;
+}
