@@ -6,17 +6,13 @@
  * registers), AVX-512: 12 rows by 32 (24 of 32); a row of A is broadcast from memory, which costs
  * no shuffle. Rows left over go through tiles of 2 and 1: an element's sum runs over k in the same
  * order in each. FMA: differs from plain C in the last bits.
- * decode, encode: float16 by F16C; the block formats of weights by linear_avx*.c's unpackers where
- * a strip of weights is converted, so here they stay plain.
+ * decode is in decode_avx2.c; encode takes float16 by F16C, the rest is plain.
  */
 #include "tensor/cpu/cpu.h"
 #include "tensor/cpu/kit.h"
 
 #if CRIA_X86
 #include <immintrin.h>
-#include <string.h>
-
-#include "tensor/half.h"
 
 /* rows x 16 (AVX2). */
 INLINE TARGET_AVX2 void tile_avx2(const struct gemm_args *g, int64_t i, int64_t j, const int rows)
@@ -141,53 +137,6 @@ static void transpose_avx2(float *dst, int64_t ld_dst, const float *src, int64_t
 }
 
 TARGET_AVX2
-static void decode_f16_avx2(float *dst, const uint16_t *src, int64_t n)
-{
-    int64_t i = 0;
-    for (; i + 8 <= n; i += 8)
-        _mm256_storeu_ps(dst + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(src + i))));
-    for (; i < n; i++) dst[i] = _cvtsh_ss(src[i]);
-}
-
-TARGET_AVX2
-static void decode_bf16_avx2(float *dst, const uint16_t *src, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++) dst[i] = bf16_to_f32(src[i]);
-}
-
-TARGET_AVX2
-static void decode_q8_0_avx2(float *dst, const uint8_t *src, int64_t n)
-{
-    for (int64_t b = 0; b < n / 32; b++, src += 34, dst += 32) {
-        uint16_t h = 0;
-        memcpy(&h, src, sizeof h);
-        const __m256 d = _mm256_set1_ps(_cvtsh_ss(h));
-        for (int i = 0; i < 32; i += 8) {
-            const __m128i q = _mm_loadl_epi64((const __m128i *)(const void *)(src + 2 + i));
-            const __m256 x = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(q));
-            _mm256_storeu_ps(dst + i, _mm256_mul_ps(x, d));
-        }
-    }
-}
-
-static void decode_x86(enum dtype t, float *dst, const void *src, int64_t n)
-{
-    switch (t) {
-    case DT_F16:
-        decode_f16_avx2(dst, src, n);
-        break;
-    case DT_BF16:
-        decode_bf16_avx2(dst, src, n);
-        break;
-    case DT_Q8_0:
-        decode_q8_0_avx2(dst, src, n);
-        break;
-    default:
-        decode_any(t, dst, src, n);
-    }
-}
-
-TARGET_AVX2
 static void encode_f16_avx2(uint16_t *dst, const float *src, int64_t n)
 {
     int64_t i = 0;
@@ -208,13 +157,13 @@ static void encode_x86(enum dtype t, void *dst, const float *src, int64_t n)
 const struct cpu_kit kit_avx2 = {
     .gemm = gemm_avx2,
     .transpose = transpose_avx2,
-    .decode = decode_x86,
+    .decode = decode_avx2,
     .encode = encode_x86,
 };
 const struct cpu_kit kit_avx512 = {
     .gemm = gemm_avx512,
     .transpose = transpose_avx2,
-    .decode = decode_x86,
+    .decode = decode_avx2,
     .encode = encode_x86,
 };
 #endif

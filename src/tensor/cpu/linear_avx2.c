@@ -120,6 +120,13 @@ INLINE TARGET_AVX2 __m256i dot_i8(__m256i w, __m256i a)
     return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
 }
 
+/* p[0] in the lower four lanes, p[1] in the upper. */
+INLINE TARGET_AVX2 __m256 two(const float *p)
+{
+    const __m256 low = _mm256_castps128_ps256(_mm_broadcast_ss(p));
+    return _mm256_insertf128_ps(low, _mm_broadcast_ss(p + 1), 1);
+}
+
 /* One row of a quantized type against n_tok tokens. */
 INLINE TARGET_AVX2 void dot_quant(float *dot, const struct few_in *in, const struct act8 *q,
                                   const struct unpack *f, const uint8_t *w, const int n_tok)
@@ -135,17 +142,16 @@ INLINE TARGET_AVX2 void dot_quant(float *dot, const struct few_in *in, const str
         if (n < ACT) b = unpack_rest(rest, f, w, n);
         for (int p = 0; p < f->act_bytes; p += 64)
             _mm_prefetch((const char *)w + AHEAD + p, _MM_HINT_T0);
-        __m256 s2[2], m2[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
+        const __m256 zero = _mm256_setzero_ps();
+        __m256 s2[2] = {zero, zero}, m2[2] = {zero, zero};
         f->scales(b, s2, m2);
         _Alignas(32) float scale[16]; /* broadcast from memory: no shuffles */
         _mm256_store_ps(scale, s2[0]);
-        _mm256_store_ps(scale + 8, s2[1]);
+        if (!f->per_32) _mm256_store_ps(scale + 8, s2[1]);
 #pragma GCC unroll 8
         for (int c = 0; c < 8; c++) {
             const __m256i v = f->bytes(b, c);
-            const __m256 s =
-                _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_broadcast_ss(scale + 2 * c)),
-                                     _mm_broadcast_ss(scale + 2 * c + 1), 1);
+            const __m256 s = f->per_32 ? _mm256_broadcast_ss(scale + c) : two(scale + 2 * c);
 #pragma GCC unroll 4
             for (int t = 0; t < n_tok; t++) {
                 const struct act8 *a = q + t * ld_q + i / ACT;

@@ -21,6 +21,7 @@
 #include "tensor/cpu/linear.h"
 #include "tensor/cpu/linear_bf16.h"
 #include "tensor/cpu/unpack_avx2.h"
+#include "tensor/cpu/unpack_avx512.h"
 
 enum { AHEAD = 2048 /* bytes of weights to prefetch */ };
 
@@ -67,20 +68,13 @@ INLINE TARGET_BF16 void dot_float(float *dot, const struct few_in *in, enum dtyp
         dot[t] = _mm512_reduce_add_ps(_mm512_add_ps(acc[t][0], acc[t][1]));
 }
 
-/* Scales of the 16 lanes of chunk c: lane l holds weights 64 c + 4 l and on, scale (4 c + l / 4).
- */
-INLINE TARGET_BF16 __m512 lane_scales(__m512 s, int c)
+/* Scales of the 16 lanes of chunk c: lane l holds weights 64 c + 4 l and on. */
+INLINE TARGET_BF16 __m512 lane_scales(__m512 s, bool per_32, int c)
 {
     const __m512i quarter = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+    const __m512i half = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
+    if (per_32) return _mm512_permutexvar_ps(_mm512_add_epi32(half, _mm512_set1_epi32(2 * c)), s);
     return _mm512_permutexvar_ps(_mm512_add_epi32(quarter, _mm512_set1_epi32(4 * c)), s);
-}
-
-/* 64 weights as unsigned bytes. */
-INLINE TARGET_BF16 __m512i unsigned_64(const struct unpack *f, const uint8_t *b, int c)
-{
-    const __m512i v =
-        _mm512_inserti64x4(_mm512_castsi256_si512(f->bytes(b, 2 * c)), f->bytes(b, 2 * c + 1), 1);
-    return f->has_min ? v : _mm512_xor_si512(v, _mm512_set1_epi8((char)0x80));
 }
 
 INLINE TARGET_BF16 __m512 join(const __m256 v[2])
@@ -90,15 +84,17 @@ INLINE TARGET_BF16 __m512 join(const __m256 v[2])
 
 /* 256 weights at b against the activations of each token. */
 INLINE TARGET_BF16 void step_quant(__m512 acc[FEW], const struct act8 *q, int64_t ld_q,
-                                   const struct unpack *f, const uint8_t *b, const int n_tok)
+                                   const struct unpack *f, bytes_64_fn *bytes, const uint8_t *b,
+                                   const int n_tok)
 {
-    __m256 s2[2], m2[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
+    const __m256 zero = _mm256_setzero_ps();
+    __m256 s2[2] = {zero, zero}, m2[2] = {zero, zero};
     f->scales(b, s2, m2);
-    const __m512 s = join(s2), m = join(m2);
+    const __m512 s = f->per_32 ? _mm512_castps256_ps512(s2[0]) : join(s2), m = join(m2);
 #pragma GCC unroll 4
     for (int c = 0; c < 4; c++) {
-        const __m512i v = unsigned_64(f, b, c);
-        const __m512 lanes = lane_scales(s, c);
+        const __m512i v = bytes(b, c);
+        const __m512 lanes = lane_scales(s, f->per_32, c);
 #pragma GCC unroll 8
         for (int t = 0; t < n_tok; t++) {
             const struct act8 *a = q + t * ld_q;
@@ -116,7 +112,7 @@ INLINE TARGET_BF16 void step_quant(__m512 acc[FEW], const struct act8 *q, int64_
 }
 
 INLINE TARGET_BF16 void dot_quant(float *dot, const struct few_in *in, const struct unpack *f,
-                                  const uint8_t *w, const int n_tok)
+                                  bytes_64_fn *bytes, const uint8_t *w, const int n_tok)
 {
     const int64_t ld_q = in->ld_x / ACT;
     const struct act8 *q = in->q;
@@ -127,11 +123,11 @@ INLINE TARGET_BF16 void dot_quant(float *dot, const struct few_in *in, const str
     for (; i + ACT <= in->k; i += ACT, w += f->act_bytes, q++) {
         for (int p = 0; p < f->act_bytes; p += 64)
             _mm_prefetch((const char *)w + AHEAD + p, _MM_HINT_T0);
-        step_quant(acc, q, ld_q, f, w, n_tok);
+        step_quant(acc, q, ld_q, f, bytes, w, n_tok);
     }
     if (i < in->k) {
         uint8_t rest[ACT_BYTES_MAX];
-        step_quant(acc, q, ld_q, f, unpack_rest(rest, f, w, in->k - i), n_tok);
+        step_quant(acc, q, ld_q, f, bytes, unpack_rest(rest, f, w, in->k - i), n_tok);
     }
 #pragma GCC unroll 8
     for (int t = 0; t < n_tok; t++) dot[t] = _mm512_reduce_add_ps(acc[t]);
@@ -139,42 +135,42 @@ INLINE TARGET_BF16 void dot_quant(float *dot, const struct few_in *in, const str
 
 /* n_rows rows times n_tok tokens; `f` NULL: float weights of `type`. */
 INLINE TARGET_BF16 void dot_some(float *dot, const struct few_in *in, enum dtype type,
-                                 const struct unpack *f, const uint8_t *w, size_t row_bytes,
-                                 int64_t n_rows, const int n_tok)
+                                 const struct unpack *f, bytes_64_fn *bytes, const uint8_t *w,
+                                 size_t row_bytes, int64_t n_rows, const int n_tok)
 {
     for (int64_t r = 0; r < n_rows; r++, w += row_bytes, dot += FEW)
         if (f)
-            dot_quant(dot, in, f, w, n_tok);
+            dot_quant(dot, in, f, bytes, w, n_tok);
         else
             dot_float(dot, in, type, w, n_tok);
 }
 
 /* Rows of activations beyond n_tok are zeros, so that few numbers of tokens need code. */
 INLINE TARGET_BF16 void dot_rows(float *dot, const struct few_in *in, enum dtype type,
-                                 const struct unpack *f, const uint8_t *w, size_t row_bytes,
-                                 int64_t n_rows)
+                                 const struct unpack *f, bytes_64_fn *bytes, const uint8_t *w,
+                                 size_t row_bytes, int64_t n_rows)
 {
     if (in->n_tok == 1)
-        dot_some(dot, in, type, f, w, row_bytes, n_rows, 1);
+        dot_some(dot, in, type, f, bytes, w, row_bytes, n_rows, 1);
     else if (in->n_tok <= 4)
-        dot_some(dot, in, type, f, w, row_bytes, n_rows, 4);
+        dot_some(dot, in, type, f, bytes, w, row_bytes, n_rows, 4);
     else
-        dot_some(dot, in, type, f, w, row_bytes, n_rows, FEW);
+        dot_some(dot, in, type, f, bytes, w, row_bytes, n_rows, FEW);
 }
 
-#define DOT(id, name, f)                                                                           \
+#define DOT(id, name, f, bytes)                                                                    \
     TARGET_BF16                                                                                    \
     static void dot_##name(float *dot, const struct few_in *in, enum dtype type, const uint8_t *w, \
                            size_t row_bytes, int64_t n_rows)                                       \
     {                                                                                              \
         (void)type;                                                                                \
-        dot_rows(dot, in, id, f, w, row_bytes, n_rows);                                            \
+        dot_rows(dot, in, id, f, bytes, w, row_bytes, n_rows);                                     \
     }
-#define DOT_QUANT(id, name) DOT(id, name, &unpack_##name)
+#define DOT_QUANT(id, name) DOT(id, name, &unpack_##name, u64_##name)
 EACH_QUANT(DOT_QUANT)
-DOT(DT_F32, f32, NULL)
-DOT(DT_F16, f16, NULL)
-DOT(DT_BF16, bf16, NULL)
+DOT(DT_F32, f32, NULL, NULL)
+DOT(DT_F16, f16, NULL, NULL)
+DOT(DT_BF16, bf16, NULL, NULL)
 
 #define DOT_ENTRY(id, name) [id] = dot_##name,
 static dot_rows_fn *const dots[DT_COUNT] = {

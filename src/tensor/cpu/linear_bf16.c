@@ -80,7 +80,8 @@ INLINE TARGET_BF16 __m512i convert_32(const struct unpack *f, const uint8_t *b, 
     const __m256i v = f->bytes(b, c);
     const __m512 x = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm256_castsi256_si128(v)));
     const __m512 y = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm256_extracti128_si256(v, 1)));
-    const __m512 s0 = _mm512_set1_ps(s[2 * c]), s1 = _mm512_set1_ps(s[2 * c + 1]);
+    const __m512 s0 = _mm512_set1_ps(s[f->per_32 ? c : 2 * c]);
+    const __m512 s1 = f->per_32 ? s0 : _mm512_set1_ps(s[2 * c + 1]);
     if (!f->has_min) return to_bf16(_mm512_mul_ps(x, s0), _mm512_mul_ps(y, s1));
     return to_bf16(_mm512_fmsub_ps(x, s0, _mm512_set1_ps(m[2 * c])),
                    _mm512_fmsub_ps(y, s1, _mm512_set1_ps(m[2 * c + 1])));
@@ -92,7 +93,8 @@ INLINE TARGET_BF16 void convert_quant(uint16_t *hi, const struct unpack *f, cons
     for (int64_t i = 0; i < n; i += ACT, src += f->act_bytes) {
         uint8_t rest[ACT_BYTES_MAX];
         const uint8_t *b = n - i < ACT ? unpack_rest(rest, f, src, n - i) : src;
-        __m256 s2[2], m2[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
+        const __m256 zero = _mm256_setzero_ps();
+        __m256 s2[2] = {zero, zero}, m2[2] = {zero, zero};
         _Alignas(32) float s[16], m[16];
         f->scales(b, s2, m2);
         _mm256_store_ps(s, s2[0]);

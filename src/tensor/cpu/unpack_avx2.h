@@ -20,7 +20,9 @@ struct unpack {
     int block_elems, block_bytes;
     int act_bytes; /* of 256 weights */
     bool has_min;
-    /* Scales of 16 weights each: k = 0..7 in s[0], 8..15 in s[1]; m likewise if has_min. */
+    bool per_32;
+    /* Scales: if per_32, of 32 weights each, all in s[0]; else of 16 each, the second half in
+     * s[1]. Minima, if has_min: of 16 each. */
     void (*scales)(const uint8_t *b, __m256 s[2], __m256 m[2]);
     __m256i (*bytes)(const uint8_t *b, int c);
 };
@@ -84,25 +86,25 @@ INLINE TARGET_AVX2 __m256 halves(const uint8_t *b, int step)
 INLINE TARGET_AVX2 void scales_d18(const uint8_t *b, __m256 s[2], __m256 m[2])
 {
     (void)m;
-    twice(halves(b, 18), s);
+    s[0] = halves(b, 18);
 }
 
 INLINE TARGET_AVX2 void scales_d22(const uint8_t *b, __m256 s[2], __m256 m[2])
 {
     (void)m;
-    twice(halves(b, 22), s);
+    s[0] = halves(b, 22);
 }
 
 INLINE TARGET_AVX2 void scales_d34(const uint8_t *b, __m256 s[2], __m256 m[2])
 {
     (void)m;
-    twice(halves(b, 34), s);
+    s[0] = halves(b, 34);
 }
 
 /* w = d q + m: the minimum is -m. */
 INLINE TARGET_AVX2 void scales_dm(const uint8_t *b, int step, __m256 s[2], __m256 m[2])
 {
-    twice(halves(b, step), s);
+    s[0] = halves(b, step);
     twice(_mm256_sub_ps(_mm256_setzero_ps(), halves(b + 2, step)), m);
 }
 
@@ -161,7 +163,7 @@ INLINE TARGET_AVX2 void scales_q45_k(const uint8_t *b, __m256 s[2], __m256 m[2])
     const uint32_t m4 = (u2 >> 4 & low) | (u1 >> 6 & two) << 4;
     const __m128i sc = _mm_setr_epi32((int)(u0 & six), (int)s4, 0, 0);
     const __m128i mn = _mm_setr_epi32((int)(u1 & six), (int)m4, 0, 0);
-    twice(_mm256_mul_ps(half_1(b), bytes_to_ps(sc)), s);
+    s[0] = _mm256_mul_ps(half_1(b), bytes_to_ps(sc));
     twice(_mm256_mul_ps(half_1(b + 2), bytes_to_ps(mn)), m);
 }
 
@@ -183,7 +185,7 @@ INLINE TARGET_AVX2 void scales_iq4_xs(const uint8_t *b, __m256 s[2], __m256 m[2]
         _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32((int)h), pair), _mm256_set1_epi32(3));
     const __m256i ls = _mm256_or_si256(lo, _mm256_slli_epi32(hi, 4));
     const __m256 x = _mm256_cvtepi32_ps(_mm256_sub_epi32(ls, _mm256_set1_epi32(32)));
-    twice(_mm256_mul_ps(half_1(b), x), s);
+    s[0] = _mm256_mul_ps(half_1(b), x);
 }
 
 /* ---- bytes -------------------------------------------------------------------------------- */
@@ -289,19 +291,19 @@ INLINE TARGET_AVX2 __m256i bytes_q6_k(const uint8_t *b, int c)
 /* ---- the table ---------------------------------------------------------------------------- */
 
 /* clang-format off */
-/*                                      elems bytes  256  min    scales         bytes */
-static const struct unpack unpack_q4_0   = { 32,  18, 144, false, scales_d18,    bytes_q4_0};
-static const struct unpack unpack_q4_1   = { 32,  20, 160, true,  scales_dm20,   bytes_q4_1};
-static const struct unpack unpack_q5_0   = { 32,  22, 176, false, scales_d22,    bytes_q5_0};
-static const struct unpack unpack_q5_1   = { 32,  24, 192, true,  scales_dm24,   bytes_q5_1};
-static const struct unpack unpack_q8_0   = { 32,  34, 272, false, scales_d34,    bytes_q8_0};
-static const struct unpack unpack_q2_k   = {256,  84,  84, true,  scales_q2_k,   bytes_q2_k};
-static const struct unpack unpack_q3_k   = {256, 110, 110, false, scales_q3_k,   bytes_q3_k};
-static const struct unpack unpack_q4_k   = {256, 144, 144, true,  scales_q45_k,  bytes_q4_k};
-static const struct unpack unpack_q5_k   = {256, 176, 176, true,  scales_q45_k,  bytes_q5_k};
-static const struct unpack unpack_q6_k   = {256, 210, 210, false, scales_q6_k,   bytes_q6_k};
-static const struct unpack unpack_iq4_nl = { 32,  18, 144, false, scales_d18,    bytes_iq4_nl};
-static const struct unpack unpack_iq4_xs = {256, 136, 136, false, scales_iq4_xs, bytes_iq4_xs};
+/*                                      elems bytes  256  min    per_32   scales         bytes */
+static const struct unpack unpack_q4_0   = { 32,  18, 144, false, true,  scales_d18,    bytes_q4_0};
+static const struct unpack unpack_q4_1   = { 32,  20, 160, true,  true,  scales_dm20,   bytes_q4_1};
+static const struct unpack unpack_q5_0   = { 32,  22, 176, false, true,  scales_d22,    bytes_q5_0};
+static const struct unpack unpack_q5_1   = { 32,  24, 192, true,  true,  scales_dm24,   bytes_q5_1};
+static const struct unpack unpack_q8_0   = { 32,  34, 272, false, true,  scales_d34,    bytes_q8_0};
+static const struct unpack unpack_q2_k   = {256,  84,  84, true,  false, scales_q2_k,   bytes_q2_k};
+static const struct unpack unpack_q3_k   = {256, 110, 110, false, false, scales_q3_k,   bytes_q3_k};
+static const struct unpack unpack_q4_k   = {256, 144, 144, true,  true,  scales_q45_k,  bytes_q4_k};
+static const struct unpack unpack_q5_k   = {256, 176, 176, true,  true,  scales_q45_k,  bytes_q5_k};
+static const struct unpack unpack_q6_k   = {256, 210, 210, false, false, scales_q6_k,   bytes_q6_k};
+static const struct unpack unpack_iq4_nl = { 32,  18, 144, false, true,  scales_d18,    bytes_iq4_nl};
+static const struct unpack unpack_iq4_xs = {256, 136, 136, false, true,  scales_iq4_xs, bytes_iq4_xs};
 /* clang-format on */
 
 /* The list of quantized types, for tables of functions that must be made one for each. */
