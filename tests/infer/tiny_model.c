@@ -56,6 +56,7 @@ static void put_vocab(struct gguf_writer *w)
         else
             snprintf(text[i], sizeof text[i], "%s%c%c", n % 2 ? "\xE2\x96\x81" : "", 'a' + n % 26,
                      'a' + n * 7 % 26);
+        if (i == TINY_VOCAB - 1) snprintf(text[i], sizeof text[i], "\xE2\x96\x81");
         token[i] = text[i];
         n_bytes[i] = strlen(text[i]);
         score[i] = (float)-i;
@@ -65,6 +66,8 @@ static void put_vocab(struct gguf_writer *w)
     gguf_put_str_array(w, "tokenizer.ggml.tokens", token, n_bytes, TINY_VOCAB);
     gguf_put_f32_array(w, "tokenizer.ggml.scores", score, TINY_VOCAB);
     gguf_put_i32_array(w, "tokenizer.ggml.token_type", kind, TINY_VOCAB);
+    gguf_put_bool(w, "tokenizer.ggml.add_bos_token", true);
+    gguf_put_bool(w, "tokenizer.ggml.add_space_prefix", true);
     gguf_put_u32(w, "tokenizer.ggml.bos_token_id", 1);
     gguf_put_u32(w, "tokenizer.ggml.eos_token_id", 2);
 }
@@ -121,12 +124,10 @@ static void each(struct gguf_writer *w, struct rng *r)
             }
 }
 
-struct model *tiny_model_open(uint64_t seed)
+void tiny_model_write(const char *path, uint64_t seed)
 {
     struct err err = {0};
     struct rng r = rng_seed(seed);
-    char path[64];
-    snprintf(path, sizeof path, "/tmp/cria-tiny-%d.gguf", (int)getpid());
     struct gguf_writer *w = gguf_writer_new(&err);
     assert_ok(w, &err);
     put_config(w);
@@ -136,6 +137,14 @@ struct model *tiny_model_open(uint64_t seed)
     each(w, &r);
     assert_ok(gguf_writer_commit(w, &err), &err);
     gguf_writer_free(w);
+}
+
+struct model *tiny_model_open(uint64_t seed)
+{
+    struct err err = {0};
+    char path[64];
+    snprintf(path, sizeof path, "/tmp/cria-tiny-%d.gguf", (int)getpid());
+    tiny_model_write(path, seed);
     struct model *m = model_open(path, &err);
     assert_ok(m, &err);
     unlink(path);

@@ -7,7 +7,9 @@
 
 enum { TINY_VOCAB = 300, TINY_FIRST_WORD = 259, TINY_CTX = 256 };
 
-/* Writes the file, opens it, removes it. Fails the test on an error. */
+/* Both fail the test on an error. */
+void tiny_model_write(const char *path, uint64_t seed);
+/* Writes the file, opens it, removes it. */
 struct model *tiny_model_open(uint64_t seed);
 
 #endif
