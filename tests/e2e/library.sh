@@ -21,6 +21,7 @@ run env DESTDIR="$dest" meson install -C "$build" --no-rebuild --tags devel,runt
 say $? "installs"
 so=$(find "$dest" -name 'libcria.so' | head -n 1)
 lib=$(dirname "${so:-/}")
+header=$(find "$dest" -name cria.h)
 export PKG_CONFIG_PATH=$lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$dest LD_LIBRARY_PATH=$lib
 
 nm -D --defined-only "$so" > "$dest/log" 2>&1
@@ -30,9 +31,9 @@ say $? "symbols carry their version"
 say $? "exports nothing but cria_*"
 run bash -c "readelf -d '$so' | grep -q 'soname: .libcria.so.0.'"
 say $? "soname is libcria.so.0"
-run cc -x c -std=c99 -pedantic-errors -Wall -Wextra -Werror -fsyntax-only "$dest"/usr/local/include/cria.h
+run cc -x c -std=c99 -pedantic-errors -Wall -Wextra -Werror -fsyntax-only "$header"
 say $? "the header is C99"
-run c++ -x c++ -Wall -Wextra -Werror -fsyntax-only "$dest"/usr/local/include/cria.h
+run c++ -x c++ -Wall -Wextra -Werror -fsyntax-only "$header"
 say $? "the header is C++"
 
 # A library built with sanitizers wants a program that is, too.

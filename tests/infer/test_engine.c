@@ -523,6 +523,39 @@ static void test_small_cache_is_enough(void **state)
     assert_int_equal(last.answer[0].n_last_events, 0);
 }
 
+/* x y z x y: z would lengthen the repeat, unless y is a breaker; and a breaker itself is never
+ * penalised. Words are two letters: 259 "aa", 260 " bh", 261 "co" (tiny_model.c). */
+static const struct dry_case {
+    const char *breakers;
+    int32_t past[5];
+    int32_t n_past;
+    int32_t picked; /* 261 when it is not penalised, else 270 */
+} dry_cases[] = {
+    {NULL, {259, 260, 261, 259, 260}, 5, 270},        {"h", {259, 260, 261, 259, 260}, 5, 261},
+    {"a", {259, 260, 261, 259, 260}, 5, 261},         {"o", {259, 260, 261, 259, 260}, 5, 261},
+    {"#\xC3\xA9", {259, 260, 261, 259, 260}, 5, 270}, {NULL, {260, 261, 260}, 3, 261},
+};
+
+static void test_dry_matches_stop_at_breakers(void **state)
+{
+    struct fixture *f = *state;
+    for (size_t i = 0; i < ARRAY_LEN(dry_cases); i++) {
+        const struct dry_case *c = &dry_cases[i];
+        struct err err = {0};
+        float logits[TINY_VOCAB] = {0};
+        logits[261] = 3, logits[270] = 2.5f;
+        struct sampler_params p = sampler_defaults();
+        p.temperature = 0, p.dry_multiplier = 1, p.dry_breakers = c->breakers;
+        struct sampler *s = sampler_new(&p, TINY_VOCAB, model_tokenizer(f->m), &err);
+        assert_ok(s, &err);
+        for (int32_t j = 0; j < c->n_past; j++) sampler_accept(s, c->past[j]);
+        struct sampled out;
+        sampler_pick(s, logits, &out);
+        if (out.id != c->picked) fail_msg("case %zu: token %d, want %d", i, (int)out.id, c->picked);
+        sampler_free(s);
+    }
+}
+
 static int open_fixture(void **state)
 {
     static struct fixture f;
@@ -558,6 +591,7 @@ int main(void)
         cmocka_unit_test(test_each_wrong_option_is_named),
         cmocka_unit_test(test_scoring_hands_over_each_position),
         cmocka_unit_test(test_small_cache_is_enough),
+        cmocka_unit_test(test_dry_matches_stop_at_breakers),
     };
     return cmocka_run_group_tests(tests, open_fixture, close_fixture);
 }
