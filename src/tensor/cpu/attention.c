@@ -94,21 +94,10 @@ INLINE void softmax_row(const struct unit *u, int64_t r, int64_t n_seen)
         return;
     }
     for (int64_t i = n_seen; i < KEYS; i++) p[i] = -INFINITY;
-    v16 s[KEYS / LANES], most;
-    for (int i = 0; i < KEYS / LANES; i++) v16_load(&s[i], p + i * LANES);
-    most = s[0];
-    for (int i = 1; i < KEYS / LANES; i++) v16_raise(&most, &s[i]);
-    const float block_max = v16_max(&most);
-    const float m = u->m[r] > block_max ? u->m[r] : block_max;
-    v16 sum = {0};
-    for (int i = 0; i < KEYS / LANES; i++) {
-        s[i] -= m;
-        v16_exp(&s[i]);
-        sum += s[i];
-        v16_store(p + i * LANES, &s[i]);
-    }
+    const float block_max = max_16(p, KEYS), m = u->m[r] > block_max ? u->m[r] : block_max;
+    for (int i = 0; i < KEYS; i++) p[i] = exp_1(p[i] - m);
     const float old = exp_1(u->m[r] - m);
-    u->l[r] = u->l[r] * old + v16_sum(&sum);
+    u->l[r] = u->l[r] * old + sum_16(p, KEYS);
     if (m > u->m[r])
         for (int64_t i = 0; i < u->ld; i++) o[i] *= old;
     u->m[r] = m;

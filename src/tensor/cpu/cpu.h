@@ -2,9 +2,9 @@
  *
  * A variant of the operator table (ops.h) is a set of public operators over one `struct cpu_kit`:
  * the handful of inner loops that are worth writing per instruction set. Operators that only need
- * wide arithmetic are written once, with 16-lane vectors (rows.h), in functions that are inlined
- * into one wrapper per instruction set; the compiler cuts the 16 lanes to the width at hand, so
- * their sums have the same order, and the same bits, in every variant.
+ * wide arithmetic are written once (rows.h), in functions that are inlined into one wrapper per
+ * instruction set, where the compiler gives them vectors of the width at hand; the order of their
+ * sums is fixed, so they have the same bits in every variant.
  *
  * Private to tensor/cpu/. All tables are constant; any thread.
  */

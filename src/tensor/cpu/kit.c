@@ -21,16 +21,15 @@ static void gemm_generic(const struct gemm_args *g)
         for (int64_t j = 0; j < g->n_blocks; j++) {
             const float *a = g->a + i * g->lda, *b = g->b + j * g->ldb_block;
             float *c = g->c + i * g->ldc_row + j * g->ldc_block;
-            v16 acc = {0}, x;
+            struct lanes acc = {0}, x;
             for (int64_t p = 0; p < g->k; p++) {
-                v16_load(&x, b + p * g->ldb_row);
-                acc += a[p] * x;
+                lanes_load(&x, b + p * g->ldb_row);
+                for (int l = 0; l < 4; l++) acc.q[l] += a[p] * x.q[l];
             }
-            if (g->is_added) {
-                v16_load(&x, c);
-                acc += x;
-            }
-            v16_store(c, &acc);
+            if (g->is_added) lanes_load(&x, c);
+            if (g->is_added)
+                for (int l = 0; l < 4; l++) acc.q[l] += x.q[l];
+            memcpy(c, &acc, sizeof acc);
         }
 }
 
