@@ -242,7 +242,8 @@ static bool score_one(void *user, int32_t pos, const float *logits)
     double sum = 0;
     for (int32_t i = 1; i < s->n_vocab; i++) max = fmaxf(max, logits[i]);
     for (int32_t i = 0; i < s->n_vocab; i++) sum += (double)expf(logits[i] - max);
-    s->logprob[pos] = (float)((double)(logits[s->ids[pos + 1]] - max) - log(sum));
+    /* the greatest gives 1 to the sum */
+    s->logprob[pos] = (float)((double)(logits[s->ids[pos + 1]] - max) - log(fmax(sum, 1)));
     return true;
 }
 

@@ -258,6 +258,11 @@ bool engine_score(struct engine *e, const int32_t *ids, int32_t n, int32_t first
         return err_set(err, ERR_LIMIT,
                        "%d tokens to score, the context holds 1 to %d; cut them or raise n_ctx",
                        (int)n, (int)e->n_ctx);
+    /* all of them before the first is handed over: a listener may look ids up in its logits */
+    for (int32_t i = 0; i < n; i++)
+        if (ids[i] < 0 || ids[i] >= e->n_vocab)
+            return err_set(err, ERR_USAGE, "id %d at %d is no token; give 0 to %d", (int)ids[i],
+                           (int)i, (int)e->n_vocab - 1);
     if (first_wanted < 0) first_wanted = 0;
     const int32_t seq = kv_cache_open_seq(e->kv, err);
     if (seq < 0) return false;

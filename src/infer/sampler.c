@@ -327,13 +327,13 @@ static int32_t draw(struct sampler *s)
     return c->item[last].id;
 }
 
-/* log(sum(exp(l))) */
+/* log(sum(exp(l))); the greatest gives 1 to the sum. */
 static double log_sum_exp(const float *logits, int32_t n, float max)
 {
     double sum = 0;
     for (int32_t i = 0; i < n; i++)
         if (logits[i] > -INFINITY) sum += (double)expf(logits[i] - max);
-    return (double)max + log(sum);
+    return (double)max + log(fmax(sum, 1));
 }
 
 /* The raw distribution's top n; returns its log-sum. */

@@ -167,6 +167,12 @@ static void test_scores_are_the_engines(void **state)
     assert_true(fabsf(logprob[4] - s.logprob) < 5e-3f);
     assert_false(cria_logprobs(f->e, ids, 0, logprob, &err));
     assert_int_equal(err.code, CRIA_LIMIT);
+    int32_t longer[100]; /* more than one chunk: the wrong id is in the second */
+    float more[99];
+    for (int i = 0; i < 100; i++) longer[i] = i == 64 ? 1 << 30 : 1;
+    assert_false(cria_logprobs(f->e, longer, 100, more, &err));
+    assert_int_equal(err.code, CRIA_USAGE);
+    assert_non_null(strstr(err.text, "at 64"));
 }
 
 /* An engine may end while requests run; their memory goes with it. */
