@@ -161,22 +161,24 @@ static bool any_quantized(const struct linear_args *a)
     return false;
 }
 
+/* Rows that kernels may read: they take tokens by 1, 4 or 8, the missing ones as zeros. */
+static int64_t few_padded(int64_t n_tok) { return n_tok <= 1 ? n_tok : n_tok <= 4 ? 4 : FEW; }
+
 static struct few_in few_prepare(const struct linear_args *a, const struct linear_kit *kit,
                                  const struct plan *p, uint8_t *mine)
 {
     float *x = (float *)(void *)(mine + p->x);
     struct act8 *q = (struct act8 *)(void *)(mine + p->q);
     const bool is_int = kit->quantize && any_quantized(a);
-    memset(x, 0, (size_t)(FEW * p->k_pad) * sizeof *x);
+    const int64_t n_act = p->k_pad / ACT, n_pad = few_padded(a->n_tok) - a->n_tok;
     for (int64_t t = 0; t < a->n_tok; t++) {
-        read_in(x + t * p->k_pad, a, t, 0, a->k, in_scale(a, t));
-        if (is_int) kit->quantize(q + t * (p->k_pad / ACT), x + t * p->k_pad, p->k_pad);
+        float *row = x + t * p->k_pad;
+        read_in(row, a, t, 0, a->k, in_scale(a, t));
+        memset(row + a->k, 0, (size_t)(p->k_pad - a->k) * sizeof *row);
+        if (is_int) kit->quantize(q + t * n_act, row, p->k_pad);
     }
-    if (is_int) {
-        const size_t row_bytes = (size_t)(p->k_pad / ACT) * sizeof *q;
-        memset((uint8_t *)q + (size_t)a->n_tok * row_bytes, 0,
-               (size_t)(FEW - a->n_tok) * row_bytes);
-    }
+    memset(x + a->n_tok * p->k_pad, 0, (size_t)(n_pad * p->k_pad) * sizeof *x);
+    if (is_int) memset(q + a->n_tok * n_act, 0, (size_t)(n_pad * n_act) * sizeof *q);
     return (struct few_in){.n_tok = a->n_tok,
                            .k = a->k,
                            .x = x,

@@ -28,9 +28,9 @@ _Static_assert(sizeof(struct act8) % 64 == 0, "rows of act8 stay aligned");
 /* The input of a product with few tokens, private to one member. */
 struct few_in {
     int64_t n_tok, k;
-    const float *x;       /* [FEW, ld_x], rows zero from k on, and from n_tok on */
+    const float *x;       /* [1, 4 or FEW, ld_x], zero from k on, and from n_tok on */
     int64_t ld_x;         /* k rounded up to ACT */
-    const struct act8 *q; /* [FEW, ld_x / ACT], zero likewise */
+    const struct act8 *q; /* [.., ld_x / ACT], zero likewise */
     float *row;           /* [ld_x]: a decoded row of weights */
 };
 
