@@ -19,19 +19,13 @@
 #include "base/os.h"
 #include "ops_case.h"
 #include "reference.h"
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#define X86 1
-#else
-#define X86 0
-#endif
+#include "tensor/peak.h"
 
 enum { DECODE_BYTES = 400 << 20 };
 
 struct limits {
-    double read;           /* bytes per second */
-    double f32, bf16, amx; /* operations per second */
+    double read;    /* bytes per second */
+    double ops[16]; /* per second, of peak_units; 0: not on this machine */
 };
 
 struct options {
@@ -39,152 +33,15 @@ struct options {
     const char *variant, *what, *type;
 };
 
-/* ---- limits ------------------------------------------------------------------------------- */
-
-struct probe {
-    const uint8_t *p;
-    size_t n_bytes;
-    int64_t n;
-    int kind;
-    float sink[64];
-};
-
-#if X86
-#define STEP(insn, acc, x) __asm__ volatile(insn " %1, %1, %0" : "+v"(acc) : "v"(x))
-
-__attribute__((target("avx2,fma"))) static float spin_avx2(int64_t n)
-{
-    __m256 a[8], x = _mm256_set1_ps(1e-9f);
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; i++) a[i] = _mm256_setzero_ps();
-    for (int64_t k = 0; k < n; k++)
-#pragma GCC unroll 8
-        for (int i = 0; i < 8; i++) STEP("vfmadd231ps", a[i], x);
-    return _mm256_cvtss_f32(a[0]);
-}
-
-__attribute__((target("avx512f"))) static float spin_avx512(int64_t n)
-{
-    __m512 a[8], x = _mm512_set1_ps(1e-9f);
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; i++) a[i] = _mm512_setzero_ps();
-    for (int64_t k = 0; k < n; k++)
-#pragma GCC unroll 8
-        for (int i = 0; i < 8; i++) STEP("vfmadd231ps", a[i], x);
-    return _mm512_cvtss_f32(a[0]);
-}
-
-__attribute__((target("avx512f,avx512bf16"))) static float spin_bf16(int64_t n)
-{
-    __m512 a[8];
-    __m512i x = _mm512_set1_epi16(0x3080);
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; i++) a[i] = _mm512_setzero_ps();
-    for (int64_t k = 0; k < n; k++)
-#pragma GCC unroll 8
-        for (int i = 0; i < 8; i++) STEP("vdpbf16ps", a[i], x);
-    return _mm512_cvtss_f32(a[0]);
-}
-
-__attribute__((target("amx-tile,amx-bf16"))) static float spin_amx(int64_t n)
-{
-    _Alignas(64) uint8_t config[64] = {1};
-    for (int i = 0; i < 8; i++) {
-        config[16 + 2 * i] = 64;
-        config[48 + i] = 16;
-    }
-    __asm__ volatile("ldtilecfg (%0)" : : "r"(config) : "memory");
-    for (int i = 0; i < 1; i++)
-        __asm__ volatile(
-            "tilezero %%tmm0\n tilezero %%tmm1\n tilezero %%tmm2\n tilezero %%tmm3\n"
-            "tilezero %%tmm4\n tilezero %%tmm5\n tilezero %%tmm6\n tilezero %%tmm7" ::);
-    for (int64_t k = 0; k < n; k++)
-        __asm__ volatile("tdpbf16ps %%tmm6, %%tmm4, %%tmm0\n tdpbf16ps %%tmm7, %%tmm4, %%tmm1\n"
-                         "tdpbf16ps %%tmm6, %%tmm5, %%tmm2\n tdpbf16ps %%tmm7, %%tmm5, %%tmm3" ::);
-    __asm__ volatile("tilerelease" ::);
-    return 0;
-}
-
-__attribute__((target("avx2"))) static float read_bytes(const uint8_t *p, size_t n)
-{
-    __m256i a = _mm256_setzero_si256(), b = a;
-    for (size_t i = 0; i + 64 <= n; i += 64) {
-        _mm_prefetch((const char *)p + i + 2048, _MM_HINT_T0);
-        a = _mm256_xor_si256(a, _mm256_loadu_si256((const __m256i *)(const void *)(p + i)));
-        b = _mm256_xor_si256(b, _mm256_loadu_si256((const __m256i *)(const void *)(p + i + 32)));
-    }
-    return (float)_mm256_extract_epi32(_mm256_xor_si256(a, b), 0);
-}
-
-static float spin(int kind, int64_t n)
-{
-    return kind == 0   ? spin_avx2(n)
-           : kind == 1 ? spin_avx512(n)
-           : kind == 2 ? spin_bf16(n)
-                       : spin_amx(n);
-}
-static const double spin_ops[] = {8 * 8 * 2, 8 * 16 * 2, 8 * 32 * 2, 4 * 16 * 16 * 32 * 2};
-#else
-static float read_bytes(const uint8_t *p, size_t n)
-{
-    uint64_t s = 0, v = 0;
-    for (size_t i = 0; i + 8 <= n; i += 8) {
-        memcpy(&v, p + i, 8);
-        s ^= v;
-    }
-    return (float)s;
-}
-static float spin(int kind, int64_t n)
-{
-    float a[8] = {0};
-    for (int64_t k = 0; k < n; k++)
-        for (int i = 0; i < 8; i++) a[i] = a[i] * 0.5f + (float)kind;
-    return a[0] + a[7];
-}
-static const double spin_ops[] = {16, 16, 16, 16};
-#endif
-
-static void probe_member(const struct member *me, void *arg)
-{
-    struct probe *p = arg;
-    if (p->kind >= 0) {
-        p->sink[me->i % 64] = spin(p->kind, p->n);
-        return;
-    }
-    const size_t share = p->n_bytes / (size_t)me->n;
-    p->sink[me->i % 64] = read_bytes(p->p + share * (size_t)me->i, share);
-}
-
-static double probe_seconds(struct team *team, struct probe *p)
-{
-    double best = 1e9;
-    for (int i = 0; i < 5; i++) {
-        const int64_t from = clock_ns();
-        team_run(team, probe_member, p);
-        const double s = (double)(clock_ns() - from) * 1e-9;
-        if (s < best) best = s;
-    }
-    return best;
-}
-
 static struct limits measure(struct team *team, const uint8_t *memory, size_t n_bytes)
 {
-    struct limits l = {0};
-    struct probe p = {.p = memory, .n_bytes = n_bytes, .kind = -1};
-    const int n = ops_n_variants(), n_team = team_size(team);
-    l.read = (double)n_bytes / probe_seconds(team, &p);
-    double *const to[] = {&l.f32, &l.f32, &l.bf16, &l.amx};
-    for (p.kind = 0; p.kind < 4 && p.kind < n - 1; p.kind++) {
-        if (p.kind >= 2 && n < p.kind + 2) continue;
-        p.n = p.kind == 3 ? 200000 : 3000000;
-        *to[p.kind] = spin_ops[p.kind] * (double)p.n * n_team / probe_seconds(team, &p);
-        if (p.kind < 2)
-            printf("limit: f32 multiply-add, %s: %.0f GFLOP/s\n", p.kind ? "AVX-512" : "AVX2",
-                   *to[p.kind] * 1e-9);
+    struct limits l = {.read = peak_read(team, memory, n_bytes)};
+    printf("limits, %d threads: reading memory %.1f GB/s\n", team_size(team), l.read * 1e-9);
+    for (size_t i = 0; peak_units[i].name; i++) {
+        if (!peak_has(&peak_units[i])) continue;
+        l.ops[i] = peak_ops(team, &peak_units[i]);
+        printf("limits: %s %.0f GFLOP/s\n", peak_units[i].name, l.ops[i] * 1e-9);
     }
-    printf("limit: bf16 dot product %.0f, bf16 tiles %.0f GFLOP/s; reading memory %.1f GB/s; %d "
-           "threads\n",
-           l.bf16 * 1e-9, l.amx * 1e-9, l.read * 1e-9, n_team);
     return l;
 }
 
@@ -215,10 +72,9 @@ static double seconds_of_linear(struct team *team, const struct ops *ops, struct
     return best;
 }
 
-static double limit_of(const char *variant, enum dtype t, const struct limits *l)
+static double limit_of(const char *variant, const struct limits *l)
 {
-    if (strcmp(variant, "amx") == 0) return l->amx;
-    return strcmp(variant, "avx512bf16") == 0 && ref_block_elems(t) > 1 ? l->bf16 : l->f32;
+    return l->ops[peak_unit_of(variant) - peak_units];
 }
 
 static void bench_linear(struct team *team, const struct options *o, const struct limits *l,
@@ -272,8 +128,7 @@ static void bench_linear(struct team *team, const struct options *o, const struc
                 seconds_of_linear(team, ops, &a, w, v == 0 && n_w > 1 ? 1 : n_w, v == 0 ? 2 : 7);
             if (v == 0) plain = s;
             const double flops = 2.0 * (double)(n_tok * k * rows) / s, rate = (double)bytes / s;
-            const double frac =
-                n_tok < 8 ? rate / l->read : flops / limit_of(ops->name, (enum dtype)t, l);
+            const double frac = n_tok < 8 ? rate / l->read : flops / limit_of(ops->name, l);
             printf(
                 "%-8s %3d x %5d x %5d  %-7s %-11s %9.3f ms %8.1f GFLOP/s %7.1f GB/s  %5.1f %% of "
                 "%s",
@@ -342,9 +197,9 @@ static void bench_attention(struct team *team, const struct options *o, const st
             const double flops = 4.0 * keys * D * HEADS / best;
             printf(
                 "attention %3d at %5d, 32/8 heads of 64  %-7s %-11s %9.3f ms %8.1f GFLOP/s %5.1f "
-                "%% of f32 peak %6.1f GB/s of cache",
-                n_tok, pos, info->name, ops->name, best * 1e3, flops * 1e-9, 100 * flops / l->f32,
-                2 * (double)bytes / best * 1e-9);
+                "%% of peak %6.1f GB/s of cache",
+                n_tok, pos, info->name, ops->name, best * 1e3, flops * 1e-9,
+                100 * flops / limit_of(ops->name, l), 2 * (double)bytes / best * 1e-9);
             if (plain > 0) printf("  %6.1f x plain", plain / best);
             printf("\n");
             os_big_free(work, work_bytes);
