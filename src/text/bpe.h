@@ -23,6 +23,7 @@ struct bpe {
     const struct pretok_family *family;
     struct token_index index;
     struct bpe_pair *pair; /* NULL: ranks are the ids of the results */
+    uint64_t *maybe_pair;  /* 4 bits a slot, as token_index.maybe */
     unsigned pair_shift;
     size_t pair_mask;
     int32_t byte_id[256]; /* -1: the vocabulary has no such byte, which is dropped */

@@ -225,7 +225,7 @@ static void mark_whole(struct spm *m, const struct vocab_token *t, int32_t i)
 bool spm_init(struct spm *m, const struct vocab *v, const char *name, struct err *err)
 {
     *m = (struct spm){.vocab = v, .cuts_at_spaces = true};
-    if (!token_index_init(&m->index, v, name, err)) return false;
+    if (!token_index_init(&m->index, v, false, name, err)) return false;
     for (int i = 0; i < 256; i++) m->byte_id[i] = -1;
     for (int32_t i = 0; i < v->n_tokens; i++) {
         const struct vocab_token *t = &v->tokens[i];

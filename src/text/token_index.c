@@ -7,6 +7,11 @@
  * English), so that a hit touches one line; a longer one holds 64 bits of hash and compares the
  * text once. Half full at most, linear probing.
  *
+ * While merging, most look-ups find nothing, and each would miss the caches. A bitmap of a
+ * sixteenth of the table's size, one bit a token by the same hash, says "no" to 15 of 16 of them
+ * from the second-level cache: Chinese and Japanese 13 -> 20 MB/s, English as before
+ * (bench/tokenizer).
+ *
  * A file by a stranger may hold tokens made to collide. Probes are counted while building, and a
  * vocabulary that needs more than MAX_PROBES a token on average is refused: with honest ones the
  * mean is under 2.
@@ -57,8 +62,8 @@ struct token_key *token_index_slot(const struct token_index *x, const uint8_t *s
     return e->meta ? e : NULL;
 }
 
-static bool add_tokens_of(struct token_index *x, enum token_kind kind, const char *name,
-                          struct err *err)
+static bool add_tokens_of(struct token_index *x, enum token_kind kind, uint32_t flags,
+                          const char *name, struct err *err)
 {
     const struct vocab *v = x->vocab;
     uint64_t n_probes = 0;
@@ -68,7 +73,9 @@ static bool add_tokens_of(struct token_index *x, enum token_kind kind, const cha
         struct token_key k;
         struct token_key *e = find_slot(x, (const uint8_t *)t->bytes, t->n_bytes, &k, &n_probes);
         if (e->meta) continue;
-        k.meta |= (uint32_t)i << 4;
+        const uint64_t bit = token_key_hash(k) >> (x->shift - 3);
+        x->maybe[bit >> 6] |= (uint64_t)1 << (bit & 63);
+        k.meta |= (uint32_t)i << 4 | flags;
         *e = k;
         if (t->n_bytes > x->max_token_bytes) x->max_token_bytes = t->n_bytes;
         if (n_probes > MAX_PROBES * ((uint64_t)i + 1000))
@@ -80,17 +87,22 @@ static bool add_tokens_of(struct token_index *x, enum token_kind kind, const cha
     return true;
 }
 
-bool token_index_init(struct token_index *x, const struct vocab *v, const char *name,
-                      struct err *err)
+bool token_index_init(struct token_index *x, const struct vocab *v, bool are_whole,
+                      const char *name, struct err *err)
 {
+    const uint32_t flags = are_whole ? TOKEN_IS_WHOLE : 0;
     unsigned log2 = 4;
     while (((size_t)1 << log2) < 2 * (size_t)v->n_tokens) log2++;
     *x = (struct token_index){.vocab = v, .shift = 64 - log2, .mask = ((size_t)1 << log2) - 1};
     x->slot = calloc((size_t)1 << log2, sizeof *x->slot);
-    if (!x->slot)
+    x->maybe = calloc((size_t)1 << (log2 - 3), sizeof *x->maybe);
+    if (!x->slot || !x->maybe) {
+        token_index_release(x);
         return err_set(err, ERR_MEMORY, "%s: no memory to index %d tokens; close other programs",
                        name, v->n_tokens);
-    if (add_tokens_of(x, TOKEN_NORMAL, name, err) && add_tokens_of(x, TOKEN_USER, name, err))
+    }
+    if (add_tokens_of(x, TOKEN_NORMAL, flags, name, err) &&
+        add_tokens_of(x, TOKEN_USER, flags, name, err))
         return true;
     token_index_release(x);
     return false;
@@ -99,5 +111,7 @@ bool token_index_init(struct token_index *x, const struct vocab *v, const char *
 void token_index_release(struct token_index *x)
 {
     free(x->slot);
+    free(x->maybe);
     x->slot = NULL;
+    x->maybe = NULL;
 }

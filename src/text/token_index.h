@@ -25,18 +25,20 @@ enum { TOKEN_IS_WHOLE = 1 << 30 }; /* a piece of exactly these bytes is this tok
 struct token_index {
     const struct vocab *vocab;
     struct token_key *slot;
-    unsigned shift; /* 64 - log2 of the number of slots */
+    uint64_t *maybe; /* 8 bits a slot, one set by each token's hash: says "no" without the slot */
+    unsigned shift;  /* 64 - log2 of the number of slots */
     size_t mask;
     uint32_t max_token_bytes; /* of the tokens that are in the index */
 };
 
 /* Indexes the normal and user tokens of `v` (kept). Where two have the same bytes, a normal one
- * wins, then the lower id. ERR_FORMAT (naming `name`) for a vocabulary made to collide. */
-bool token_index_init(struct token_index *x, const struct vocab *v, const char *name,
-                      struct err *err) CRIA_CHECK;
+ * wins, then the lower id. `are_whole` gives all of them TOKEN_IS_WHOLE. ERR_FORMAT (naming `name`)
+ * for a vocabulary made to collide. */
+bool token_index_init(struct token_index *x, const struct vocab *v, bool are_whole,
+                      const char *name, struct err *err) CRIA_CHECK;
 void token_index_release(struct token_index *x);
 
-/* Says that piece == token holds for the token at this slot, which token_index_slot() gave. */
+/* The slot of these bytes, to set TOKEN_IS_WHOLE in it; NULL if there is none. */
 struct token_key *token_index_slot(const struct token_index *x, const uint8_t *s, size_t n);
 
 uint64_t token_hash_long(const uint8_t *s, size_t n);
@@ -81,7 +83,10 @@ static inline uint32_t token_index_meta(const struct token_index *x, const uint8
 {
     if (n > x->max_token_bytes) return 0;
     const struct token_key k = token_key_of(s, n, n_safe);
-    for (size_t i = token_key_hash(k) >> x->shift;; i = (i + 1) & x->mask) {
+    const uint64_t hash = token_key_hash(k);
+    const uint64_t bit = hash >> (x->shift - 3);
+    if (!(x->maybe[bit >> 6] >> (bit & 63) & 1)) return 0;
+    for (size_t i = hash >> x->shift;; i = (i + 1) & x->mask) {
         const struct token_key *e = &x->slot[i];
         if (e->meta == 0) return 0;
         if (e->lo != k.lo || e->hi != k.hi || (e->meta & 15) != k.meta) continue;

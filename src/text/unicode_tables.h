@@ -15,7 +15,7 @@ static inline unsigned uc_two_bits(uint32_t cp)
 {
     if (cp >= 0x110000) return CP_OTHER;
     const unsigned block = uc_block_of[cp >> 8];
-    return (uc_blocks[block * 64 + ((cp & 255) >> 2)] >> (2 * (cp & 3))) & 3u;
+    return ((unsigned)uc_blocks[block * 64 + ((cp & 255) >> 2)] >> (2 * (cp & 3))) & 3u;
 }
 
 #endif

@@ -38,6 +38,15 @@ bool test_vocab_set(struct vocab *v, int32_t id, const char *bytes, size_t n, en
     return true;
 }
 
+/* As test_vocab_set(), the text cut from a block, as the readers of formats/ do. */
+static void set_from_block(struct vocab *v, int32_t id, const char *bytes, size_t n,
+                           enum token_kind kind, char **block)
+{
+    memcpy(*block, bytes, n);
+    v->tokens[id] = (struct vocab_token){*block, (uint32_t)n, 0, kind};
+    *block += n + 1; /* the arena's memory is zero: NUL-terminated */
+}
+
 static size_t from_base64(const char *s, size_t n, char *out)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -103,11 +112,13 @@ static struct vocab *read_tiktoken(const char *s, bool is_llama31, struct err *e
     int32_t n = 0;
     for (const char *p = s; *p; p++) n += *p == '\n';
     struct vocab *v = test_vocab_new(n + 256, err);
-    for (const char *p = s; v && *p; p = strchr(p, '\n') + 1) {
+    char *block = v ? arena_array(v->arena, strlen(s), 1, err) : NULL;
+    if (!block) return NULL;
+    for (const char *p = s; *p; p = strchr(p, '\n') + 1) {
         char bytes[1024];
         const char *space = strchr(p, ' ');
         const size_t n_bytes = from_base64(p, (size_t)(space - p), bytes);
-        if (!test_vocab_set(v, atoi(space), bytes, n_bytes, TOKEN_NORMAL, err)) return NULL;
+        set_from_block(v, atoi(space), bytes, n_bytes, TOKEN_NORMAL, &block);
     }
     if (v && !add_llama3_specials(v, n, is_llama31, err)) return NULL;
     if (v) v->ignores_merges = true;
@@ -122,16 +133,16 @@ static struct vocab *read_dump(const char *s, struct err *err)
         n_merges += *p == 'M';
     }
     struct vocab *v = test_vocab_new(n_tokens, err);
-    if (!v) return NULL;
+    char *block = v ? arena_array(v->arena, strlen(s), 1, err) : NULL;
+    if (!block) return NULL;
     v->merges = n_merges ? arena_array(v->arena, (size_t)n_merges, sizeof *v->merges, err) : NULL;
     int32_t id = 0;
     for (const char *p = s; *p; p = strchr(p, '\n') + 1) {
-        int a[8] = {0}, at = 0;
-        float score = 0;
+        int a[8] = {0};
+        char *at = (char *)(uintptr_t)(p + 1); /* for strtol, which does not write */
         char bytes[4096];
         if (*p == 'V') {
-            sscanf(p, "V %d %d %d %d %d %d %d %d", &a[0], &a[1], &a[2], &a[3], &a[4], &a[5], &a[6],
-                   &a[7]);
+            for (int k = 0; k < 8; k++) a[k] = (int)strtol(at, &at, 10);
             v->model = a[0] ? VOCAB_SPM : VOCAB_BPE;
             v->pretok = (enum pretok)a[1];
             v->bos = a[2];
@@ -141,12 +152,14 @@ static struct vocab *read_dump(const char *s, struct err *err)
             v->adds_space_prefix = a[6];
             v->ignores_merges = a[7];
         } else if (*p == 'T') {
-            sscanf(p, "T %d %f %n", &a[0], &score, &at);
-            const size_t n = from_hex(p + at, strcspn(p + at, "\n"), bytes);
-            if (!test_vocab_set(v, id, bytes, n, (enum token_kind)a[0], err)) return NULL;
+            a[0] = (int)strtol(at, &at, 10);
+            const float score = strtof(at, &at);
+            const size_t n = from_hex(at + 1, strcspn(at + 1, "\n"), bytes);
+            set_from_block(v, id, bytes, n, (enum token_kind)a[0], &block);
             v->tokens[id++].score = score;
         } else if (*p == 'M') {
-            sscanf(p, "M %d %d", &a[0], &a[1]);
+            a[0] = (int)strtol(at, &at, 10);
+            a[1] = (int)strtol(at, &at, 10);
             v->merges[v->n_merges++] = (struct vocab_merge){a[0], a[1]};
         }
     }
