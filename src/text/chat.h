@@ -26,6 +26,8 @@ struct chat_input {
     size_t n_messages;
     bool opens_answer;      /* add the header of the assistant's turn (add_generation_prompt) */
     const char *tools_json; /* JSON array of function tools, or NULL */
+    bool tools_in_system;   /* llama-3.1: tools go into the system message, not the user's first
+                             * (tools_in_user_message = false) */
     const char *date;       /* "26 Jul 2024": for templates that print today's date; NULL: the
                              * template's own default */
 };
@@ -35,8 +37,8 @@ struct chat_family {
     const char *what;
     /* True if the Jinja text `tmpl` is of this family. */
     bool (*matches)(const char *tmpl);
-    /* Appends the pieces of the rendered prompt, BOS included where the template has it. Pieces
-     * live in `a` or point into `in`. `v` gives the texts of BOS and EOS. ERR_USAGE for roles or
+    /* Gives the pieces of the rendered prompt, BOS included where the template has it. Pieces live
+     * in `a` or point into `in` and `v`. `v` gives the texts of BOS and EOS. ERR_USAGE for roles or
      * orders that the template refuses. */
     bool (*render)(const struct chat_input *in, const struct vocab *v, struct arena *a,
                    struct text_piece **piece, size_t *n_pieces, struct err *err);
