@@ -268,3 +268,9 @@ void json_null(struct json_writer *w)
     before_value(w);
     buf_puts(w->out, "null");
 }
+
+void json_raw(struct json_writer *w, const char *json, size_t n_bytes)
+{
+    before_value(w);
+    buf_append(w->out, json, n_bytes);
+}

@@ -36,5 +36,7 @@ void json_double(struct json_writer *w, double v);
 void json_float(struct json_writer *w, float v); /* shortest for float */
 void json_boolean(struct json_writer *w, bool v);
 void json_null(struct json_writer *w);
+/* A value (or elements of the open array, with their commas) that is JSON text already. */
+void json_raw(struct json_writer *w, const char *json, size_t n_bytes);
 
 #endif
