@@ -33,7 +33,9 @@ struct vocab *vocab_from_path(const char *path, struct err *err);
 /* Writes tokenizer.ggml.* keys. */
 void vocab_to_gguf(const struct vocab *v, struct gguf_writer *w, struct err *err);
 /* Appends tokenizer.json / tokenizer_config.json text. Merges that the vocabulary only implies
- * (tiktoken) are rebuilt (spec/llama3.md 2.9). */
+ * (tiktoken) are rebuilt (spec/llama3.md 2.9). Neither has a place for ends beside EOS: those (all
+ * of `stop`) belong into eos_token_id of generation_config.json. ERR_UNSUPPORTED where JSON cannot
+ * hold the vocabulary: special texts that are not UTF-8, a text that two tokens have. */
 bool vocab_to_hf_json(const struct vocab *v, struct buf *out, struct err *err) CRIA_CHECK;
 bool vocab_to_hf_config(const struct vocab *v, struct buf *out, struct err *err) CRIA_CHECK;
 

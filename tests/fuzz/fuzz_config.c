@@ -13,6 +13,8 @@ enum { MAX_BYTES = 1 << 20, MAX_HALF_HEAD = 1 << 16 };
 static void check(const struct model_config *c, bool is_ok, const struct err *err)
 {
     struct err again = {0};
+    (void)again; /* unused where assert() is off */
+    (void)err;
     assert(is_ok == (err->code == ERR_OK)); /* a refusal always says why */
     if (!is_ok) return;
     assert(config_check(c, "fuzz", &again));

@@ -100,7 +100,7 @@ def sentencepiece_model():
         field(1, field(1, t.encode()) + varint(2 << 3 | 5) + struct.pack("<f", spm_score(i)) +
               varint(3 << 3) + varint(spm_kind(i))) for i, t in enumerate(SPM))
     trainer = varint(3 << 3) + varint(2) + varint(35 << 3) + varint(1)  # BPE, byte fallback
-    normalizer = field(1, b"identity") + varint(3 << 3) + varint(1)
+    normalizer = field(1, b"identity") + varint(3 << 3) + varint(1) + varint(4 << 3) + varint(0)
     return pieces + field(2, trainer) + field(3, normalizer)
 
 
