@@ -67,7 +67,7 @@ static bool fill_plan(struct engine *e, const struct engine_options *o, const st
         !size_add(cache, work, &sum) || sum > available)
         return err_set(err, ERR_MEMORY,
                        "the cache of %" PRId64 " positions takes %.2f GiB and a step %.2f GiB, but "
-                       "%.2f GiB are free; lower n_ctx, n_seqs or max_batch_tok",
+                       "%.2f GiB are free; lower n_ctx (--ctx), n_seqs or max_batch_tok (--batch)",
                        o->cache_tok, (double)tok_bytes * (double)o->cache_tok * 0x1p-30,
                        (double)work * 0x1p-30, (double)available * 0x1p-30);
     e->plan = (struct engine_plan){
@@ -255,9 +255,10 @@ bool engine_score(struct engine *e, const int32_t *ids, int32_t n, int32_t first
                   engine_logits_fn *fn, void *user, struct err *err)
 {
     if (n < 1 || n > e->n_ctx)
-        return err_set(err, ERR_LIMIT,
-                       "%d tokens to score, the context holds 1 to %d; cut them or raise n_ctx",
-                       (int)n, (int)e->n_ctx);
+        return err_set(
+            err, ERR_LIMIT,
+            "%d tokens to score, the context holds 1 to %d; cut them or raise n_ctx (--ctx)",
+            (int)n, (int)e->n_ctx);
     /* all of them before the first is handed over: a listener may look ids up in its logits */
     for (int32_t i = 0; i < n; i++)
         if (ids[i] < 0 || ids[i] >= e->n_vocab)

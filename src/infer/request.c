@@ -32,9 +32,10 @@ static bool check_prompt(const struct engine *e, const struct request_params *p,
         return err_set(err, ERR_USAGE, "prompt: %d tokens; give at least one (BOS)",
                        (int)p->n_prompt);
     if (p->n_prompt > e->n_ctx)
-        return err_set(err, ERR_LIMIT,
-                       "prompt: %d tokens do not fit the context of %d; shorten it or raise n_ctx",
-                       (int)p->n_prompt, (int)e->n_ctx);
+        return err_set(
+            err, ERR_LIMIT,
+            "prompt: %d tokens do not fit the context of %d; shorten it or raise n_ctx (--ctx)",
+            (int)p->n_prompt, (int)e->n_ctx);
     for (int32_t i = 0; i < p->n_prompt; i++)
         if (p->prompt[i] < 0 || p->prompt[i] >= e->n_vocab)
             return err_set(err, ERR_USAGE, "prompt: id %d at %d is no token; give 0 to %d",

@@ -232,21 +232,64 @@ static bool solve_llama3(struct model_config *c, const float *divisor)
     return true;
 }
 
+/* True, and *c is the guess, if its numbers give the divisors and are in their ranges. */
+static bool take_llama3(struct model_config *c, struct model_config guess, double orig, double high,
+                        const float *divisor)
+{
+    struct err ignored = {0};
+    if (!(orig >= 1 && orig < 1 << 30)) return false;
+    guess.rope_low_freq_factor = 1;
+    guess.rope_high_freq_factor = high;
+    guess.rope_orig_ctx = (int32_t)lround(orig);
+    if (!config_check(&guess, "rope_freqs", &ignored) || !is_llama3_of(&guess, divisor))
+        return false;
+    *c = guess;
+    return true;
+}
+
+/* A narrow head may have one frequency in the blend, or none: then any border between the last
+ * wavelength that is left alone and the first that is divided in full gives the same divisors. */
+static bool guess_llama3(struct model_config *c, const struct model_config *guess,
+                         const float *divisor)
+{
+    double last = 0, first = 0, at = 0, s = 0; /* wavelengths; the one between, and its share */
+    for (int32_t i = c->d_head / 2; i-- > 0;) {
+        const double d = (double)divisor[i];
+        const double wavelen = TWO_PI * pow(c->rope_theta, 2.0 * i / c->d_head);
+        if (d >= guess->rope_factor) first = wavelen;
+        if (d > 1 && d < guess->rope_factor) {
+            at = wavelen;
+            s = (1 / d - 1 / guess->rope_factor) / (1 - 1 / guess->rope_factor);
+        }
+        if (d <= 1 && last == 0) last = wavelen;
+    }
+    if (first == 0) first = 16 * (at > last ? at : last);
+    if (last == 0) last = (at > 0 ? at : first) / 16;
+    if (at == 0) {
+        const double orig = round(sqrt(first * last));
+        return take_llama3(c, *guess, orig, sqrt(orig / last), divisor);
+    }
+    for (int k = 1; k < 64; k++) { /* the border above the one between, in steps of equal ratio */
+        const double orig = round(at * pow(first / at, k / 64.0));
+        if (take_llama3(c, *guess, orig, 1 + (orig / at - 1) / s, divisor)) return true;
+    }
+    return false;
+}
+
 /* Leaves the scaling NONE where the divisors are of no kind that we know. */
 static void recover_llama3(struct model_config *c, const float *divisor)
 {
-    struct model_config guess = *c;
+    struct model_config guess = *c, solved;
     guess.rope_scaling = ROPE_SCALING_LLAMA3;
     guess.rope_factor = 1;
     for (int32_t i = 0; i < c->d_head / 2; i++)
         guess.rope_factor = fmax(guess.rope_factor, (double)divisor[i]);
-    guess.rope_orig_ctx = 8192; /* Llama 3.1 to 3.3: spec/llama3.md 1.5 */
-    guess.rope_low_freq_factor = 1;
-    guess.rope_high_freq_factor = 4;
-    struct err ignored = {0};
-    const bool is_known = is_llama3_of(&guess, divisor) ||
-                          (solve_llama3(&guess, divisor) && is_llama3_of(&guess, divisor));
-    if (is_known && config_check(&guess, "rope_freqs", &ignored)) *c = guess;
+    solved = guess;
+    if (take_llama3(c, guess, 8192, 4, divisor)) return; /* Llama 3.1 to 3.3: spec/llama3.md 1.5 */
+    if (solve_llama3(&solved, divisor) &&
+        take_llama3(c, guess, solved.rope_orig_ctx, solved.rope_high_freq_factor, divisor))
+        return;
+    (void)guess_llama3(c, &guess, divisor);
 }
 
 bool config_set_divisors(struct model_config *c, const float *divisor, int64_t n, const char *name,

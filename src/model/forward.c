@@ -458,7 +458,8 @@ static bool list_spans(struct forward *f, const struct kv_cache *kv, const struc
                            " does not follow %" PRId32,
                            i, b->pos[i], b->pos[i - 1]);
         if (!is_run_end(b, i)) continue;
-        span[n++] = (struct span){.begin = begin, .n = i + 1 - begin, .pos = b->pos[begin]};
+        span[n] = (struct span){.begin = begin, .n = i + 1 - begin, .pos = b->pos[begin]};
+        n++;
         begin = i + 1;
     }
     f->n_spans = n;

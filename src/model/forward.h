@@ -28,14 +28,14 @@ struct forward;
 struct forward *forward_new(const struct model *m, const struct ops *ops, struct team *team,
                             int32_t max_batch_tok, int32_t max_logit_rows, int32_t max_pos,
                             struct err *err);
-void forward_free(struct forward *f); /* NULL is fine */
+void forward_free(struct forward *f);          /* NULL is fine */
 size_t forward_bytes(const struct forward *f); /* activations and work, as planned */
 size_t forward_plan_bytes(const struct model_config *c, const struct ops *ops, int n_threads,
                           int32_t max_batch_tok, int32_t max_logit_rows, int32_t max_pos);
 
-/* Reserves the cache, runs the batch, and leaves logits [n_wanted, n_vocab] of the wanted tokens, in
- * batch order, in memory that is valid until the next run. ERR_BUSY: the cache is full, nothing has
- * changed; ERR_LIMIT: a token id, position or size out of range. */
+/* Reserves the cache, runs the batch, and leaves logits [n_wanted, n_vocab] of the wanted tokens,
+ * in batch order, in memory that is valid until the next run. ERR_BUSY: the cache is full, nothing
+ * has changed; ERR_LIMIT: a token id, position or size out of range. */
 bool forward_run(struct forward *f, struct kv_cache *kv, const struct batch *b,
                  const float **logits, int32_t *n_wanted, struct err *err) CRIA_CHECK;
 

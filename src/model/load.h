@@ -58,6 +58,9 @@ bool load_meta(struct model *m, struct err *err) CRIA_CHECK;
  */
 bool info_from_dir(struct model *m, struct err *err) CRIA_CHECK;
 bool info_from_gguf(struct model *m, struct err *err) CRIA_CHECK;
+/* The same texts as keys, and as a README.md that info_from_dir() reads back. */
+void info_put_gguf(const struct model_info *info, struct gguf_writer *w);
+void info_put_card(const struct model_info *info, struct buf *out);
 /* Counts and types, from the config and weights; the family, from what is known by then. */
 void info_finish(struct model *m);
 

@@ -40,6 +40,9 @@ bool model_require_tokenizer(const struct model *m, struct err *err) CRIA_CHECK;
 /* The chat family by the template, else by the vocabulary, else NULL (a base model). */
 const struct chat_family *model_chat_family(const struct model *m);
 const struct model_info *model_info(const struct model *m);
+/* Behind "llama", separators and "3", where that stands in `s` (NULL is fine) as a word of its own:
+ * at the end or at ".1"; NULL if it does not. How the family is told by licence keys and names. */
+const char *model_after_llama3(const char *s);
 /* The GGUF behind it, or NULL: for `inspect` and for metadata that travels. */
 const struct gguf *model_gguf(const struct model *m);
 
@@ -48,11 +51,12 @@ enum export_format { EXPORT_GGUF, EXPORT_HF };
 struct imatrix; /* imatrix.h */
 struct export_options {
     enum export_format format;
-    const char *type; /* recipe or dtype name: "q4_k_m", "bf16"; NULL: keep each tensor's type (HF:
-                       * quantized ones become bf16... see export.c) */
+    const char *type; /* recipe or dtype name: "q4_k_m", "bf16" (quant_recipe.h); NULL: each tensor
+                       * keeps its type, and quantized ones become bf16 in a Hugging Face directory
+                       * ("f32" there gives their exact values) */
     const struct imatrix *imatrix; /* or NULL */
-    int n_threads;
-    uint64_t max_shard_bytes; /* Hugging Face shards; 0: 5 GB */
+    int n_threads;                 /* 0: one a core */
+    uint64_t max_shard_bytes;      /* Hugging Face shards; 0: 5 GB */
     bool is_overwriting;
     const struct progress *progress;
 };
@@ -64,6 +68,11 @@ struct export_stat {
     double rel_rmse; /* sqrt(sum (x - x')^2 / sum x^2); 0 when copied */
 };
 typedef void export_stat_fn(void *user, const struct export_stat *s);
+/* Writes a GGUF file or a Hugging Face directory. Refuses (ERR_USAGE) a target that exists unless
+ * is_overwriting, and always one that is the source. ERR_FORMAT names a tensor with a weight that
+ * is no number, ERR_LIMIT one whose values the new type cannot hold; ERR_CANCELLED when the
+ * progress says so. A failure leaves nothing behind. `stat` may be NULL; it is called on this
+ * thread. */
 bool model_export(const struct model *m, const char *out_path, const struct export_options *opt,
                   export_stat_fn *stat, void *user, struct err *err) CRIA_CHECK;
 

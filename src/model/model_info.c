@@ -57,6 +57,52 @@ bool info_from_gguf(struct model *m, struct err *err)
     return true;
 }
 
+static const char *text_at(const struct model_info *info, size_t at)
+{
+    const char *s = NULL;
+    memcpy(&s, (const char *)info + at, sizeof s);
+    return s && *s ? s : NULL;
+}
+
+void info_put_gguf(const struct model_info *info, struct gguf_writer *w)
+{
+    for (const struct info_key *k = info_keys; k->gguf; k++) {
+        const char *s = text_at(info, k->at);
+        if (s) gguf_put_str(w, k->gguf, s, strlen(s));
+    }
+}
+
+/* A YAML scalar on one line: plain where nothing in it could mean something else. */
+static void put_scalar(struct buf *out, const char *s)
+{
+    const size_t n = strlen(s);
+    const bool is_plain =
+        isalnum((unsigned char)s[0]) && s[n - 1] != ' ' && strcspn(s, ":#\"\\\n\r\t") == n;
+    if (!is_plain) buf_putc(out, '"');
+    for (size_t i = 0; i < n; i++) {
+        const char c = (unsigned char)s[i] < ' ' ? ' ' : s[i];
+        if (c == '"' || c == '\\') buf_putc(out, '\\');
+        buf_putc(out, c);
+    }
+    if (!is_plain) buf_putc(out, '"');
+}
+
+void info_put_card(const struct model_info *info, struct buf *out)
+{
+    buf_puts(out, "---\n");
+    for (const struct info_key *k = info_keys; k->card; k++) {
+        const char *s = text_at(info, k->at);
+        if (!s) continue;
+        buf_printf(out, "%s: ", k->card);
+        put_scalar(out, s);
+        buf_putc(out, '\n');
+    }
+    buf_puts(out, "---\n");
+    buf_printf(out, "\n# %s\n", info->name ? info->name : "Model");
+    if (info->description) buf_printf(out, "\n%s\n", info->description);
+    if (info->is_llama3_family) buf_puts(out, "\nBuilt with Meta Llama 3.\n");
+}
+
 /* ---- directories ---- */
 
 /* A file that is missing or too long counts as empty; the system's refusals do not. */
@@ -76,17 +122,31 @@ static bool read_text(const struct model *m, const char *name, struct buf *out, 
     return ok;
 }
 
-/* The part of a line behind "key:", without blanks and quotes. */
-static bool value_of(const char *line, size_t n, const char *key, const char **s, size_t *n_value)
+/* The part of a line behind "key:", without blanks around it and the quotes that hold it. */
+static bool value_of(const char *line, size_t n, const char *key, const char **s, size_t *n_value,
+                     bool *is_escaped)
 {
     const size_t n_key = strlen(key);
     if (n <= n_key || memcmp(line, key, n_key) != 0 || line[n_key] != ':') return false;
     const char *at = line + n_key + 1, *end = line + n;
-    while (at < end && strchr(" \t\"'", *at)) at++;
-    while (end > at && strchr(" \t\r\"'", end[-1])) end--;
-    *s = at;
-    *n_value = (size_t)(end - at);
-    return end > at;
+    while (at < end && strchr(" \t", *at)) at++;
+    while (end > at && strchr(" \t\r", end[-1])) end--;
+    const bool is_quoted = end - at >= 2 && (*at == '"' || *at == '\'') && end[-1] == *at;
+    *is_escaped = is_quoted && *at == '"';
+    *s = at + is_quoted;
+    *n_value = (size_t)(end - at) - 2 * is_quoted;
+    return *n_value > 0;
+}
+
+/* Takes the backslashes out of a text between double quotes; the lengths only shrink. */
+static void unescape(char *s)
+{
+    char *out = s;
+    for (; *s; s++) {
+        if (s[0] == '\\' && (s[1] == '"' || s[1] == '\\')) s++;
+        *out++ = *s;
+    }
+    *out = '\0';
 }
 
 static bool take_line(struct model *m, const char *line, size_t n, struct err *err)
@@ -94,7 +154,12 @@ static bool take_line(struct model *m, const char *line, size_t n, struct err *e
     for (const struct info_key *k = info_keys; k->card; k++) {
         const char *s = NULL;
         size_t n_value = 0;
-        if (value_of(line, n, k->card, &s, &n_value)) return keep_text(m, k->at, s, n_value, err);
+        bool is_escaped = false;
+        if (!value_of(line, n, k->card, &s, &n_value, &is_escaped)) continue;
+        char *copy = arena_copy(m->arena, s, n_value, err);
+        if (!copy) return false;
+        if (is_escaped) unescape(copy);
+        return keep_text(m, k->at, copy, strlen(copy), err);
     }
     return true;
 }
@@ -125,8 +190,7 @@ static bool read_card(struct model *m, struct err *err)
 
 /* ---- the family ---- */
 
-/* Behind "llama", separators and "3", where that stands in `s` as a word of its own, or NULL. */
-static const char *after_llama3(const char *s)
+const char *model_after_llama3(const char *s)
 {
     for (; s && (s = strcasestr(s, "llama")) != NULL; s++) {
         const char *at = s + strlen("llama");
@@ -149,7 +213,7 @@ static bool read_license(struct model *m, struct err *err)
         ok = read_text(m, names[i], &b, err);
         if (!ok || b.n_bytes == 0) continue;
         if (b.n_bytes > LICENSE_TITLE_BYTES) b.data[LICENSE_TITLE_BYTES] = '\0';
-        const char *at = after_llama3(b.data);
+        const char *at = model_after_llama3(b.data);
         if (!at) continue;
         const bool has_minor = at[0] == '.' && isdigit((unsigned char)at[1]);
         snprintf(key, sizeof key, "llama3%.*s", has_minor ? 2 : 0, at);
@@ -198,6 +262,7 @@ void info_finish(struct model *m)
     struct model_info *info = &m->info;
     info->n_params = (uint64_t)config_n_params(&m->config);
     info->type_name = main_type(m);
-    info->is_llama3_family = after_llama3(info->license) || after_llama3(info->license_name) ||
-                             after_llama3(info->name) != NULL;
+    info->is_llama3_family = model_after_llama3(info->license) ||
+                             model_after_llama3(info->license_name) ||
+                             model_after_llama3(info->name) != NULL;
 }

@@ -55,7 +55,7 @@ static void put_vocab(struct gguf_writer *w)
             snprintf(text[i], sizeof text[i], "<0x%02X>", i - 3);
         else
             snprintf(text[i], sizeof text[i], "%s%c%c", n % 2 ? "\xE2\x96\x81" : "", 'a' + n % 26,
-                     'a' + n * 7 % 26);
+                     'a' + (n * 7 + n / 26) % 26); /* no two alike */
         if (i == TINY_VOCAB - 1) snprintf(text[i], sizeof text[i], "\xE2\x96\x81");
         token[i] = text[i];
         n_bytes[i] = strlen(text[i]);

@@ -354,6 +354,46 @@ static void test_gguf_divisors_become_numbers(void **state)
     }
 }
 
+/* Few frequencies leave the numbers open: some are found that give these divisors. */
+static void test_narrow_heads_get_some_formula(void **state)
+{
+    static const int32_t heads[] = {2, 4, 8, 16, 32}, origs[] = {4, 8, 32, 100, 1000, 8192};
+    static const double factors[] = {2, 8, 32};
+    (void)state;
+    for (size_t i = 0; i < 5 * 6 * 3; i++) {
+        struct model_config made = {.d_head = heads[i % 5],
+                                    .n_layers = 1,
+                                    .d_model = 64,
+                                    .n_heads = 2,
+                                    .n_kv_heads = 1,
+                                    .d_ff = 64,
+                                    .n_vocab = 9,
+                                    .n_ctx = 64,
+                                    .norm_eps = 1e-5f,
+                                    .rope_theta = 10000};
+        struct model_config got = made;
+        double scaled[16], plain[16], again[16];
+        float divisor[16];
+        struct err err = {0};
+        made.rope_scaling = ROPE_SCALING_LLAMA3;
+        made.rope_factor = factors[i / 30];
+        made.rope_low_freq_factor = 1;
+        made.rope_high_freq_factor = 4;
+        made.rope_orig_ctx = origs[i / 5 % 6];
+        config_inv_freq(&made, 0, scaled);
+        config_inv_freq(&got, 0, plain);
+        for (int k = 0; k < made.d_head / 2; k++) divisor[k] = (float)(plain[k] / scaled[k]);
+        assert_ok(config_set_divisors(&got, divisor, made.d_head / 2, "x.gguf", &err), &err);
+        got.rope_divisor = NULL;
+        config_inv_freq(&got, 0, again);
+        for (int k = 0; k < made.d_head / 2; k++)
+            if (got.rope_scaling != ROPE_SCALING_LLAMA3 || fabs(again[k] / scaled[k] - 1) > 1e-4)
+                fail_msg("width %d, context %d, factor %g: kind %d, frequency %d is %g not %g",
+                         made.d_head, made.rope_orig_ctx, made.rope_factor, got.rope_scaling, k,
+                         again[k], scaled[k]);
+    }
+}
+
 static void test_gguf_divisors_are_checked(void **state)
 {
     static const struct {
@@ -438,6 +478,7 @@ int main(void)
         cmocka_unit_test(test_gguf_reads_keys_and_tensors),
         cmocka_unit_test(test_gguf_refuses),
         cmocka_unit_test(test_gguf_divisors_become_numbers),
+        cmocka_unit_test(test_narrow_heads_get_some_formula),
         cmocka_unit_test(test_gguf_divisors_are_checked),
         cmocka_unit_test(test_frequencies_of_the_spec),
         cmocka_unit_test(test_dynamic_scaling_begins_behind_the_context),
