@@ -35,8 +35,8 @@ struct dtype_info {
     const char *name; /* as users write it, lower case: "q4_k" */
     const char *what; /* for `cria quantize --list` */
     enum dtype id;
-    uint32_t ggml_id;      /* the number in GGUF files */
-    uint32_t file_type;    /* general.file_type of a file mostly of this type */
+    uint32_t ggml_id;   /* the number in GGUF files */
+    uint32_t file_type; /* general.file_type of a file mostly of this type */
     uint32_t block_elems;
     uint32_t block_bytes;
     bool is_quantized;
@@ -49,9 +49,9 @@ struct dtype_info {
 };
 
 const struct dtype_info *dtype_info(enum dtype t);
-const struct dtype_info *dtype_by_name(const char *name);   /* any case; NULL if none */
-const struct dtype_info *dtype_by_ggml_id(uint32_t id);     /* NULL if we do not support it */
-const char *dtype_nearest_name(const char *name);           /* for messages; may be NULL */
+const struct dtype_info *dtype_by_name(const char *name); /* any case; NULL if none */
+const struct dtype_info *dtype_by_ggml_id(uint32_t id);   /* NULL if we do not support it */
+const char *dtype_nearest_name(const char *name);         /* for messages; may be NULL */
 /* The published name of any GGUF type number, also of those we cannot read ("IQ2_XXS"), or NULL. */
 const char *ggml_type_name(uint32_t id);
 

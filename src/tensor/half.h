@@ -24,10 +24,7 @@ static inline uint32_t f32_bits(float f)
     return u;
 }
 
-static inline float bf16_to_f32(uint16_t h)
-{
-    return f32_from_bits((uint32_t)h << 16);
-}
+static inline float bf16_to_f32(uint16_t h) { return f32_from_bits((uint32_t)h << 16); }
 
 static inline uint16_t bf16_from_f32(float f)
 {

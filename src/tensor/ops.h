@@ -36,7 +36,7 @@ struct linear_out {
 
 struct linear_args {
     enum linear_in in;
-    const float *x; /* [n_tok, k] at ld_x */
+    const float *x;  /* [n_tok, k] at ld_x */
     const float *x2; /* SWIGLU only: [n_tok, k] at ld_x */
     int64_t ld_x;
     const float *norm; /* RMSNORM only: [k] */
@@ -44,7 +44,7 @@ struct linear_args {
     int64_t n_tok;
     int64_t k;
     const struct linear_out *out; /* n_out products of the same input, e.g. q, k and v */
-    int32_t n_out; /* at most 8 */
+    int32_t n_out;                /* at most 8 */
     void *work; /* 64-byte aligned, >= work_bytes(n_tok, k, n_threads), shared by the team */
 };
 
@@ -79,9 +79,9 @@ enum rope_pairs {
 
 struct rope_args {
     enum rope_pairs pairs;
-    float *q;            /* [n_tok, n_heads, d_head], rotated in place */
-    float *k;            /* [n_tok, n_kv_heads, d_head], rotated in place, then stored */
-    const float *v;      /* [n_tok, n_kv_heads, d_head], stored as it is */
+    float *q;       /* [n_tok, n_heads, d_head], rotated in place */
+    float *k;       /* [n_tok, n_kv_heads, d_head], rotated in place, then stored */
+    const float *v; /* [n_tok, n_kv_heads, d_head], stored as it is */
     int64_t ld_q, ld_k, ld_v;
     int32_t n_heads;
     const float *cos_sin; /* [n_tok, d_head/2, 2] from rope_table */

@@ -21,10 +21,7 @@ struct tensor {
     void *data;                     /* not written through when mapped from a file */
 };
 
-static inline int64_t tensor_cols(const struct tensor *t)
-{
-    return t->shape[t->n_dims - 1];
-}
+static inline int64_t tensor_cols(const struct tensor *t) { return t->shape[t->n_dims - 1]; }
 
 /* Product of all dimensions but the last. Shapes are checked where tensors are made. */
 static inline int64_t tensor_rows(const struct tensor *t)

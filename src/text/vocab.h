@@ -17,12 +17,12 @@
 #define VOCAB_MAX_TOKEN_BYTES 65535
 
 enum token_kind { /* numbers as in tokenizer.ggml.token_type */
-    TOKEN_NORMAL = 1,
-    TOKEN_UNKNOWN = 2,
-    TOKEN_CONTROL = 3,
-    TOKEN_USER = 4, /* added, matched in plain text, printed */
-    TOKEN_UNUSED = 5,
-    TOKEN_BYTE = 6, /* SentencePiece <0xNN> */
+                  TOKEN_NORMAL = 1,
+                  TOKEN_UNKNOWN = 2,
+                  TOKEN_CONTROL = 3,
+                  TOKEN_USER = 4, /* added, matched in plain text, printed */
+                  TOKEN_UNUSED = 5,
+                  TOKEN_BYTE = 6, /* SentencePiece <0xNN> */
 };
 
 struct vocab_token {
@@ -37,11 +37,11 @@ enum vocab_model {
     VOCAB_SPM, /* SentencePiece BPE with byte fallback: Llama 1/2, TinyLlama */
 };
 
-enum pretok { /* pre-tokenizers: rows of the table in pretok.c */
-    PRETOK_UNKNOWN, /* to be recognised by the vocabulary */
-    PRETOK_LLAMA3,
-    PRETOK_GPT2,
-    PRETOK_SMOLLM, /* single digits split off, then gpt-2 */
+enum pretok {                 /* pre-tokenizers: rows of the table in pretok.c */
+              PRETOK_UNKNOWN, /* to be recognised by the vocabulary */
+              PRETOK_LLAMA3,
+              PRETOK_GPT2,
+              PRETOK_SMOLLM, /* single digits split off, then gpt-2 */
 };
 
 struct vocab_merge {
@@ -60,8 +60,8 @@ struct vocab {
     int32_t stop[16]; /* all ids that end an answer, from every source that names one */
     int32_t n_stop;
     bool adds_bos, adds_eos;
-    bool adds_space_prefix; /* SentencePiece */
-    bool ignores_merges;    /* whole pre-token in the vocabulary wins (Llama 3) */
+    bool adds_space_prefix;    /* SentencePiece */
+    bool ignores_merges;       /* whole pre-token in the vocabulary wins (Llama 3) */
     const char *chat_template; /* Jinja text, or NULL */
 };
 
