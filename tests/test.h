@@ -1,5 +1,5 @@
-/* test.h - what every test file includes: cmocka in its required order, and the way to the data that
- * lies outside the repository. */
+/* test.h - what every test file includes: cmocka in its required order, and the way to the data
+ * that lies outside the repository. */
 #ifndef CRIA_TESTS_TEST_H
 #define CRIA_TESTS_TEST_H
 

@@ -1,21 +1,10 @@
 #!/bin/bash
 # library.sh - libcria as a stranger would use it: installed into a directory of its own, found by
 # pkg-config, linked shared and static, with nothing exported but cria_*. Prints TAP.
-set -u
-root=$(cd "$(dirname "$0")/../.." && pwd)
-build=$(dirname "${CRIA:-$root/build/cria}")
-model=${CRIA_MODEL:-${XDG_CACHE_HOME:-$HOME/.cache}/cria/models/SmolLM2-135M-Instruct.Q4_1.gguf}
-dest=$(mktemp -d)
-trap 'rm -rf "$dest"' EXIT
-n=0
+. "$(dirname "$0")/tap.bash"
 
-# say RC NAME: one TAP line
-say() {
-	n=$((n + 1))
-	if [ "$1" = 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; sed 's/^/# /' "$dest/log"; fi
-}
-run() { "$@" > "$dest/log" 2>&1; }
-skip() { n=$((n + 1)); echo "ok $n - $1 # SKIP $2"; }
+build=$(dirname "$CRIA")
+dest=$dir/installed
 
 run env DESTDIR="$dest" meson install -C "$build" --no-rebuild --tags devel,runtime
 say $? "installs"
@@ -24,10 +13,10 @@ lib=$(dirname "${so:-/}")
 header=$(find "$dest" -name cria.h)
 export PKG_CONFIG_PATH=$lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$dest LD_LIBRARY_PATH=$lib
 
-nm -D --defined-only "$so" > "$dest/log" 2>&1
-grep -q ' cria_generate@@CRIA_0.1$' "$dest/log"
+nm -D --defined-only "$so" > "$dir/out" 2>&1
+grep -q ' cria_generate@@CRIA_0.1$' "$dir/out"
 say $? "symbols carry their version"
-[ -z "$(awk '$3 !~ /^cria_/ && $3 != "CRIA_0.1"' "$dest/log")" ] && [ -s "$dest/log" ]
+[ -z "$(awk '$3 !~ /^cria_/ && $3 != "CRIA_0.1"' "$dir/out")" ] && [ -s "$dir/out" ]
 say $? "exports nothing but cria_*"
 run bash -c "readelf -d '$so' | grep -q 'soname: .libcria.so.0.'"
 say $? "soname is libcria.so.0"
@@ -43,22 +32,21 @@ for kind in shared static; do
 	libs=$(pkg-config --libs cria)
 	[ $kind = static ] && libs=$(pkg-config --static --libs cria | sed 's/-lcria\b/-l:libcria.a/')
 	for example in chat score; do
-		program=$dest/$example-$kind
+		program=$dir/$example-$kind
 		run cc -std=gnu17 -Wall -Wextra -Werror $san "$root/examples/$example.c" -o "$program" \
 			$(pkg-config --cflags cria) $libs -lm
 		say $? "$example builds $kind"
 		if [ ! -f "$model" ]; then
 			skip "$example runs $kind" "the default model is not here"
 		elif [ $example = chat ]; then
-			echo "What is the capital of France?" | run "$program" "$model" && grep -q . "$dest/log"
+			echo "What is the capital of France?" | run "$program" "$model" && grep -q . "$dir/out"
 			say $? "chat runs $kind"
 		else
-			run "$program" "$model" "The cat sat on the mat." && grep -q '^perplexity [0-9]' "$dest/log"
+			run "$program" "$model" "The cat sat on the mat." && grep -q '^perplexity [0-9]' "$dir/out"
 			say $? "score runs $kind"
 		fi
 	done
 done
-run "$dest/score-shared" /nowhere/model.gguf text
-[ $? = 1 ] && [ "$(wc -l < "$dest/log")" = 1 ]
+refuses 1 "/nowhere/model.gguf" "$dir/score-shared" /nowhere/model.gguf text
 say $? "a missing model is one line and exit 1"
-echo "1..$n"
+plan

@@ -1,0 +1,70 @@
+# The front door. Meson and Ninja do the building (meson.build); these targets put the usual ways of
+# use in front of it. `make run` and `make test` install what is missing, the others only say so.
+BUILD   ?= build
+PREFIX  ?= /usr/local
+NINJA   = ninja -C $(BUILD)
+SAN     = -Dbuildtype=debugoptimized -Db_ndebug=false -Db_sanitize=address,undefined -Db_lundef=false
+
+.PHONY: all run test test-san test-long bench fuzz format lint install clean deps
+
+all: $(BUILD)/build.ninja
+	@$(NINJA)
+
+$(BUILD)/build.ninja:
+	@scripts/deps check build
+	@meson setup $(BUILD) --prefix=$(PREFIX) > $(BUILD).log 2>&1 || { cat $(BUILD).log; rm -rf $(BUILD).log; exit 1; }
+	@rm -f $(BUILD).log
+
+# Build, get the default model, open the chat. CRIA_MODEL=path uses another model.
+run:
+	@scripts/deps install build model
+	@$(MAKE) --no-print-directory all >&2
+	@model="$${CRIA_MODEL:-$$(scripts/get-model)}" && exec $(BUILD)/cria chat -m "$$model"
+
+# Every test that runs in minutes; closes with "N passed, N failed".
+test:
+	@scripts/deps install build test model
+	@[ ! -f $(BUILD)/build.ninja ] || meson configure $(BUILD) -Dtests=enabled
+	@$(MAKE) --no-print-directory all >&2
+	@scripts/check-layers
+	@scripts/get-model > /dev/null || echo "tests that need the default model will skip"
+	@scripts/run-tests $(BUILD)
+
+# The same tests under AddressSanitizer and UBSan.
+test-san:
+	@scripts/deps install build test model
+	@[ -f $(BUILD)-san/build.ninja ] || meson setup $(BUILD)-san $(SAN) > /dev/null
+	@ninja -C $(BUILD)-san
+	@scripts/run-tests $(BUILD)-san
+
+# Oracle runs, NEON under emulation, and everything else that takes long.
+test-long: test test-san
+	@scripts/deps install long
+	@CRIA_ORACLE_PYTHON="$$(scripts/oracle-env)" TEST_TIMEOUT=3600 scripts/run-tests --long $(BUILD)
+
+bench: all
+	@for b in bench/*.sh; do echo "== $$b"; bash $$b $(BUILD) || exit 1; done
+
+fuzz:
+	@scripts/deps install build fuzz
+	@scripts/fuzz $(or $(SECONDS_EACH),60)
+
+format:
+	@git ls-files 'src/*.[ch]' 'tests/*.[ch]' 'include/*.h' 'examples/*.c' | grep -v _tables.c | xargs clang-format -i
+
+lint:
+	@scripts/deps check lint
+	@git ls-files 'src/*.[ch]' 'tests/*.[ch]' 'include/*.h' 'examples/*.c' | grep -v _tables.c | xargs clang-format --dry-run -Werror
+	@scripts/check-layers
+	@scripts/check-headers
+	@scripts/check-globals $(BUILD)
+	@cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr -Isrc -Iinclude src
+
+install: all
+	@DESTDIR="$(DESTDIR)" meson install -C $(BUILD) --no-rebuild --quiet
+
+deps:
+	@scripts/deps install build test model long fuzz lint
+
+clean:
+	@rm -rf $(BUILD) $(BUILD)-san $(BUILD)-fuzz

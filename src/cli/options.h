@@ -1,0 +1,42 @@
+/* options.h - option rows that several commands share, and turning them into the structs below.
+ *
+ * A group and its reader stand together, so that a new sampling option is one row and one line.
+ * One thread at a time.
+ */
+#ifndef CRIA_CLI_OPTIONS_H
+#define CRIA_CLI_OPTIONS_H
+
+#include "cli/command.h"
+#include "infer/engine.h"
+
+extern const struct option_group model_group;    /* --model */
+extern const struct option_group engine_group;   /* --threads --ctx --kv --isa --batch */
+extern const struct option_group sampling_group; /* --temp --top-k ... --seed */
+
+/* The path of the model: --model, or the default model in the cache. `path` (1024 bytes) is filled.
+ * ERR_IO says how to get it when it is not there. */
+bool options_model_path(const struct args *a, char *path, struct err *err) CRIA_CHECK;
+
+/* Engine options from the engine group. */
+struct engine_options options_engine(const struct args *a);
+
+/* Sampling from the sampling group. `bias` is filled from --bias and must outlive the result;
+ * strings in --bias are looked up in `t`. */
+bool options_sampling(const struct args *a, const struct tokenizer *t,
+                      struct logit_bias bias[SAMPLER_MAX_BIAS], struct sampler_params *out,
+                      struct err *err) CRIA_CHECK;
+
+/* A model and an engine on it, as most commands want them. */
+struct session {
+    struct model *model;
+    struct engine *engine;
+    int64_t load_ns;
+    char path[1024];
+};
+/* Opens the model (with its tokenizer, or ERR_FORMAT) and, if `opt`, the engine; prints the banner
+ * on stderr unless --quiet or --json is given. */
+bool session_open(const struct args *a, const struct engine_options *opt, struct session *s,
+                  struct err *err) CRIA_CHECK;
+void session_close(struct session *s);
+
+#endif
