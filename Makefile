@@ -58,6 +58,7 @@ lint:
 	@scripts/check-layers
 	@scripts/check-headers
 	@scripts/check-globals $(BUILD)
+	@scripts/check-docs $(BUILD)
 	@cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr -Isrc -Iinclude src
 
 install: all

@@ -15,6 +15,7 @@
 
 #include "base/file.h"
 #include "base/json_write.h"
+#include "base/log.h"
 #include "base/os.h"
 #include "cli/npy.h"
 #include "cli/options.h"
@@ -285,6 +286,17 @@ static void print_stats(const struct generation *g)
     fprintf(stderr, "; ended by %s]\n", finish_name(g->answer[0].finish));
 }
 
+static void warn_of_context(const struct generation *g)
+{
+    for (int32_t i = 0; i < g->n_answers; i++)
+        if (g->answer[i].finish == FINISH_CONTEXT) {
+            log_warn("the context of %d tokens is full, so the answer ends here; --ctx gives more "
+                     "room, --context-shift drops the older half and goes on",
+                     engine_plan(g->s.engine)->n_ctx);
+            return;
+        }
+}
+
 static bool generate(struct generation *g, struct err *err)
 {
     struct buf text;
@@ -343,6 +355,7 @@ static int generate_run(const struct args *a, struct err *err)
     else if (ok)
         print_answers(g);
     if (ok) print_stats(g);
+    if (ok) warn_of_context(g);
     for (int32_t i = 0; i < g->n_answers; i++) {
         buf_release(&g->answer[i].text);
         buf_release(&g->answer[i].logprobs);
@@ -389,7 +402,8 @@ const struct command cmd_generate = {
     .details =
         "The prompt becomes a user's turn in the model's chat template, unless --raw is given "
         "or the model has none. The answer streams to stdout; talk goes to stderr.",
-    .example = "  cria generate -p 'What is the capital of France?' --temp 0\n"
+    .example = "  cria generate --system 'Answer the question correctly.' -p 'What is the capital "
+               "of France?'\n"
                "  cria generate --raw -p 'Once upon a time' -n 64 --json\n"
                "  git diff | cria generate --system 'Summarise this change in one line.'",
     .run = generate_run,

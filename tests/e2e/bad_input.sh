@@ -96,6 +96,14 @@ if [ -f "$model" ]; then
 	say $? "an empty text for perplexity"
 	refuses 2 "99999999|token" "$CRIA" generate -q -m "$model" --ids -p '[1, 99999999]'
 	say $? "ids outside the vocabulary"
+	cp "$model" "$dir/shrinks.gguf"
+	"$CRIA" generate -q -m "$dir/shrinks.gguf" --raw -p "Once upon a time" -n 4000 --ignore-eos > /dev/null 2> "$dir/err" &
+	pid=$!
+	sleep 2
+	truncate -s 1000000 "$dir/shrinks.gguf"
+	wait $pid
+	[ $? = 1 ] && [ "$(wc -l < "$dir/err")" = 1 ] && grep -q "became shorter" "$dir/err"
+	say $? "a mapped file that is cut short while in use"
 else
 	skip "requests that cannot be" "the default model is not here"
 fi

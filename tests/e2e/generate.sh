@@ -45,6 +45,13 @@ run "$CRIA" generate -m "$model" -p "Hi" -n 2 --temp 0 --show-prompt
 grep -q '1:"<|im_start|>"' "$dir/err"
 say $? "--show-prompt shows token borders"
 
+run "$CRIA" generate -q -m "$model" --raw -p "One, two, three," --temp 0 -c 32 --ignore-eos --json
+py 'd["finish_reason"] == "context"' && grep -q -- "--ctx gives more room" "$dir/err"
+say $? "a full context ends the answer and says what to do"
+run "$CRIA" generate -q -m "$model" --raw -p "One, two, three," --temp 0 -c 32 -n 60 --ignore-eos --context-shift --json
+py 'd["finish_reason"] == "length" and len(d["tokens"]) == 60'
+say $? "--context-shift goes on"
+
 run bash -c "printf 'Hello  world\n\n\xf0\x9f\x99\x82 caf\xc3\xa9' | '$CRIA' tokenize -m '$model' --json"
 cp "$dir/out" "$dir/ids"
 run bash -c "'$CRIA' detokenize -m '$model' < '$dir/ids'"
