@@ -1,4 +1,6 @@
-/* api_parts.h - what the files of the public interface share. Private. */
+/* api_parts.h - what the files of the public interface share: the handles, each a struct of one
+ * pointer so that inner names may change, and the one way from an inner error to a public one.
+ * Private. */
 #ifndef CRIA_API_API_PARTS_H
 #define CRIA_API_API_PARTS_H
 

@@ -1,4 +1,6 @@
-/* os.h - the few facts we ask of the machine: clock, cores, memory. Any thread.
+/* os.h - the few facts we ask of the machine: clock, cores, memory. Containers and affinity count:
+ * what this process may use, not what the board has, since a plan made for the board is killed. Any
+ * thread.
  */
 #ifndef CRIA_BASE_OS_H
 #define CRIA_BASE_OS_H

@@ -1,5 +1,5 @@
-/* sys_err.h - what the system refused, as an error that tells the remedy. Private to base/. Any
- * thread.
+/* sys_err.h - what the system refused, as an error that tells the remedy: a user can act on "free
+ * some space", not on an errno. Private to base/. Any thread.
  */
 #ifndef CRIA_BASE_SYS_ERR_H
 #define CRIA_BASE_SYS_ERR_H

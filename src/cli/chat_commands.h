@@ -1,4 +1,5 @@
-/* chat_commands.h - the /commands of `cria chat`: a table. One thread at a time. */
+/* chat_commands.h - the /commands of `cria chat`: a table that /help and completion by Tab walk
+ * too, so that a new command is one row and one function. One thread at a time. */
 #ifndef CRIA_CLI_CHAT_COMMANDS_H
 #define CRIA_CLI_CHAT_COMMANDS_H
 

@@ -1,4 +1,5 @@
-/* fetch_parts.h - what fetch.c (requests) and fetch_file.c (part files) share. Private to cli/.
+/* fetch_parts.h - what fetch.c (requests) and fetch_file.c (part files) share: one request's target
+ * and what its answer was, so that neither knows the other's half. Private to cli/.
  */
 #ifndef CRIA_CLI_FETCH_PARTS_H
 #define CRIA_CLI_FETCH_PARTS_H

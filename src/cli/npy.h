@@ -1,4 +1,5 @@
-/* npy.h - writing a float32 matrix as a NumPy .npy file, row by row. One thread at a time. */
+/* npy.h - writing a float32 matrix as a NumPy .npy file, row by row: logits of a long prompt do not
+ * fit memory, and scripts read this format without us. One thread at a time. */
 #ifndef CRIA_CLI_NPY_H
 #define CRIA_CLI_NPY_H
 

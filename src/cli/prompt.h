@@ -1,5 +1,5 @@
-/* prompt.h - from what the user wrote to token ids, and showing them with their borders.
- * One thread at a time.
+/* prompt.h - from what the user wrote to token ids, and showing them with their borders: most wrong
+ * answers of a local model are a wrong prompt. One thread at a time.
  */
 #ifndef CRIA_CLI_PROMPT_H
 #define CRIA_CLI_PROMPT_H

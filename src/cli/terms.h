@@ -1,4 +1,5 @@
-/* terms.h - the naming term of the Llama 3 licences, in words. Any thread.
+/* terms.h - the naming term of the Llama 3 licences, in words, for the commands that hand on a
+ * model or make one from it; told from here alone, so that they agree. Any thread.
  */
 #ifndef CRIA_CLI_TERMS_H
 #define CRIA_CLI_TERMS_H

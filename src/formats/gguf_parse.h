@@ -1,4 +1,5 @@
-/* gguf_parse.h - one GGUF file's header, checked in full. Private to formats/gguf*.c.
+/* gguf_parse.h - one GGUF file's header, checked in full before anything is kept of it; gguf.c
+ * joins the parts of a split set from these. Private to formats/gguf*.c.
  */
 #ifndef CRIA_FORMATS_GGUF_PARSE_H
 #define CRIA_FORMATS_GGUF_PARSE_H

@@ -1,5 +1,5 @@
-/* safetensors_parse.h - one safetensors file's header, checked in full. Private to
- * formats/safetensors*.c.
+/* safetensors_parse.h - one safetensors file's header, checked in full before anything is kept of
+ * it; safetensors.c joins the shards of an index from these. Private to formats/safetensors*.c.
  */
 #ifndef CRIA_FORMATS_SAFETENSORS_PARSE_H
 #define CRIA_FORMATS_SAFETENSORS_PARSE_H

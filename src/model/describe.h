@@ -1,4 +1,5 @@
-/* describe.h - an open model in words and figures, for `cria inspect` and the public library.
+/* describe.h - an open model in words and figures, for `cria inspect` and the public library, which
+ * must not tell two stories of one file.
  */
 #ifndef CRIA_MODEL_DESCRIBE_H
 #define CRIA_MODEL_DESCRIBE_H

@@ -1,4 +1,5 @@
-/* load.h - an open model from inside, and what the three loaders share. Private to model/.
+/* load.h - an open model from inside, and what the three loaders share: a loader answers where a
+ * tensor of the table is, and everything else is done once. Private to model/.
  */
 #ifndef CRIA_MODEL_LOAD_H
 #define CRIA_MODEL_LOAD_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * load_gguf.c - a model from a GGUF file: everything is in it, and stays mapped.
+ * load_gguf.c - a model from a GGUF file: everything is in it, and stays mapped. Types that the
+ * container knows and the kernels do not are told by name here, not met later as a missing tensor.
  */
 #include <string.h>
 

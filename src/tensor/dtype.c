@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * dtype.c - the table of types: a row for each file of tensor/quant/, in the order of enum dtype.
+ * dtype.c - the table of types: a row for each file of tensor/quant/, in the order of enum dtype,
+ * and the published names of all GGUF types, so that a refusal can name what it refuses.
  */
 #include "tensor/dtype.h"
 

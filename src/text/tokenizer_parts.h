@@ -1,4 +1,5 @@
-/* tokenizer_parts.h - what a tokenizer is made of, for tokenizer.c and decode_stream.c alone.
+/* tokenizer_parts.h - what a tokenizer is made of, for tokenizer.c and decode_stream.c alone: both
+ * need the vocabulary's form, and nobody else may.
  */
 #ifndef CRIA_TEXT_TOKENIZER_PARTS_H
 #define CRIA_TEXT_TOKENIZER_PARTS_H

@@ -1,5 +1,5 @@
-/* unicode_tables.h - the generated tables behind uc_class(), and their look-up. Private to text/.
- * Constant data; any thread.
+/* unicode_tables.h - the generated tables behind uc_class(), made by a script and never by hand,
+ * and their look-up. Private to text/. Constant data; any thread.
  */
 #ifndef CRIA_TEXT_UNICODE_TABLES_H
 #define CRIA_TEXT_UNICODE_TABLES_H
