@@ -274,3 +274,39 @@ void json_raw(struct json_writer *w, const char *json, size_t n_bytes)
     before_value(w);
     buf_append(w->out, json, n_bytes);
 }
+
+void json_key_int(struct json_writer *w, const char *key, int64_t v)
+{
+    json_key(w, key);
+    json_int(w, v);
+}
+
+void json_key_uint(struct json_writer *w, const char *key, uint64_t v)
+{
+    json_key(w, key);
+    json_uint(w, v);
+}
+
+void json_key_double(struct json_writer *w, const char *key, double v)
+{
+    json_key(w, key);
+    json_double(w, v);
+}
+
+void json_key_float(struct json_writer *w, const char *key, float v)
+{
+    json_key(w, key);
+    json_float(w, v);
+}
+
+void json_key_boolean(struct json_writer *w, const char *key, bool v)
+{
+    json_key(w, key);
+    json_boolean(w, v);
+}
+
+void json_key_cstring(struct json_writer *w, const char *key, const char *s)
+{
+    json_key(w, key);
+    json_cstring(w, s);
+}

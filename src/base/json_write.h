@@ -36,6 +36,13 @@ void json_double(struct json_writer *w, double v);
 void json_float(struct json_writer *w, float v); /* shortest for float */
 void json_boolean(struct json_writer *w, bool v);
 void json_null(struct json_writer *w);
+/* A key and its value. */
+void json_key_int(struct json_writer *w, const char *key, int64_t v);
+void json_key_uint(struct json_writer *w, const char *key, uint64_t v);
+void json_key_double(struct json_writer *w, const char *key, double v);
+void json_key_float(struct json_writer *w, const char *key, float v);
+void json_key_boolean(struct json_writer *w, const char *key, bool v);
+void json_key_cstring(struct json_writer *w, const char *key, const char *s);
 /* A value (or elements of the open array, with their commas) that is JSON text already. */
 void json_raw(struct json_writer *w, const char *json, size_t n_bytes);
 

@@ -46,16 +46,11 @@ static void note_tensor(void *user, const struct export_stat *s)
                 (double)s->bytes_to / 1e6, s->rel_rmse);
     if (!r->json) return;
     json_object(r->json);
-    json_key(r->json, "name");
-    json_cstring(r->json, s->name);
-    json_key(r->json, "from");
-    json_cstring(r->json, dtype_info(s->from)->name);
-    json_key(r->json, "to");
-    json_cstring(r->json, dtype_info(s->to)->name);
-    json_key(r->json, "bytes");
-    json_uint(r->json, s->bytes_to);
-    json_key(r->json, "rel_rmse");
-    json_double(r->json, s->rel_rmse);
+    json_key_cstring(r->json, "name", s->name);
+    json_key_cstring(r->json, "from", dtype_info(s->from)->name);
+    json_key_cstring(r->json, "to", dtype_info(s->to)->name);
+    json_key_uint(r->json, "bytes", s->bytes_to);
+    json_key_double(r->json, "rel_rmse", s->rel_rmse);
     json_end(r->json);
 }
 
@@ -77,14 +72,10 @@ static bool print_json(const char *out_path, struct buf *tensors, const struct r
     buf_init(&b, (size_t)256 << 20);
     struct json_writer w = json_writer(&b);
     json_object(&w);
-    json_key(&w, "out");
-    json_cstring(&w, out_path);
-    json_key(&w, "bytes_from");
-    json_uint(&w, r->bytes_from);
-    json_key(&w, "bytes_to");
-    json_uint(&w, r->bytes_to);
-    json_key(&w, "rel_rmse");
-    json_double(&w, mean_error(r));
+    json_key_cstring(&w, "out", out_path);
+    json_key_uint(&w, "bytes_from", r->bytes_from);
+    json_key_uint(&w, "bytes_to", r->bytes_to);
+    json_key_double(&w, "rel_rmse", mean_error(r));
     json_key(&w, "tensors");
     json_raw(&w, tensors->data, tensors->n_bytes);
     json_end(&w);

@@ -190,16 +190,13 @@ static void write_tensor(void *user, const char *name, enum dtype dtype, int32_t
 {
     struct json_writer *w = user;
     json_object(w);
-    json_key(w, "name");
-    json_cstring(w, name);
-    json_key(w, "type");
-    json_cstring(w, dtype_info(dtype)->name);
+    json_key_cstring(w, "name", name);
+    json_key_cstring(w, "type", dtype_info(dtype)->name);
     json_key(w, "shape");
     json_array(w);
     for (int32_t i = 0; i < n_dims; i++) json_int(w, shape[i]);
     json_end(w);
-    json_key(w, "bytes");
-    json_uint(w, n_bytes);
+    json_key_uint(w, "bytes", n_bytes);
     json_end(w);
 }
 
@@ -217,19 +214,14 @@ static bool print_json(const struct args *a, const struct model *m, struct err *
     for (int32_t i = 0; t && i < tokenizer_vocab(t)->n_stop; i++)
         json_int(&w, tokenizer_vocab(t)->stop[i]);
     json_end(&w);
-    json_key(&w, "template");
-    json_cstring(&w, t ? tokenizer_vocab(t)->chat_template : NULL);
+    json_key_cstring(&w, "template", t ? tokenizer_vocab(t)->chat_template : NULL);
     const int32_t ctx = wanted_ctx(a, c);
     json_key(&w, "memory");
     json_object(&w);
-    json_key(&w, "ctx");
-    json_int(&w, ctx);
-    json_key(&w, "weight_bytes");
-    json_uint(&w, model_info(m)->file_bytes);
-    json_key(&w, "cache_bytes_f16");
-    json_uint(&w, (uint64_t)config_kv_bytes(c, DT_F16) * (uint64_t)ctx);
-    json_key(&w, "cache_bytes_q8_0");
-    json_uint(&w, (uint64_t)config_kv_bytes(c, DT_Q8_0) * (uint64_t)ctx);
+    json_key_int(&w, "ctx", ctx);
+    json_key_uint(&w, "weight_bytes", model_info(m)->file_bytes);
+    json_key_uint(&w, "cache_bytes_f16", (uint64_t)config_kv_bytes(c, DT_F16) * (uint64_t)ctx);
+    json_key_uint(&w, "cache_bytes_q8_0", (uint64_t)config_kv_bytes(c, DT_Q8_0) * (uint64_t)ctx);
     json_end(&w);
     json_key(&w, "tensors");
     json_array(&w);

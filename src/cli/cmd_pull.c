@@ -76,16 +76,11 @@ static bool list_names(bool is_json, struct err *err)
             continue;
         }
         json_object(&w);
-        json_key(&w, "name");
-        json_cstring(&w, h->name);
-        json_key(&w, "repo");
-        json_cstring(&w, h->repo);
-        json_key(&w, "file");
-        json_cstring(&w, h->file);
-        json_key(&w, "what");
-        json_cstring(&w, h->what);
-        json_key(&w, "is_here");
-        json_boolean(&w, name_is_here(h));
+        json_key_cstring(&w, "name", h->name);
+        json_key_cstring(&w, "repo", h->repo);
+        json_key_cstring(&w, "file", h->file);
+        json_key_cstring(&w, "what", h->what);
+        json_key_boolean(&w, "is_here", name_is_here(h));
         json_end(&w);
     }
     if (is_json) {
@@ -105,12 +100,9 @@ static void write_files(struct json_writer *w, const struct hub_repo *r, bool is
         const struct hub_file *f = &r->files[i];
         if (!is_all && !f->is_wanted) continue;
         json_object(w);
-        json_key(w, "path");
-        json_cstring(w, f->path);
-        json_key(w, "bytes");
-        json_uint(w, f->n_bytes);
-        json_key(w, "sha256");
-        json_cstring(w, f->sha256);
+        json_key_cstring(w, "path", f->path);
+        json_key_uint(w, "bytes", f->n_bytes);
+        json_key_cstring(w, "sha256", f->sha256);
         json_end(w);
     }
     json_end(w);
@@ -124,10 +116,8 @@ static bool list_repo(const struct pull *p, bool is_json, struct err *err)
     if (is_json) {
         struct json_writer w = json_writer(&b);
         json_object(&w);
-        json_key(&w, "repo");
-        json_cstring(&w, r->name);
-        json_key(&w, "revision");
-        json_cstring(&w, r->commit);
+        json_key_cstring(&w, "repo", r->name);
+        json_key_cstring(&w, "revision", r->commit);
         json_key(&w, "files");
         write_files(&w, r, true);
         json_end(&w);
@@ -280,16 +270,11 @@ static bool print_result(const struct pull *p, struct err *err)
     if (args_flag(p->a, "json")) {
         struct json_writer w = json_writer(&b);
         json_object(&w);
-        json_key(&w, "repo");
-        json_cstring(&w, p->r->name);
-        json_key(&w, "revision");
-        json_cstring(&w, p->r->commit);
-        json_key(&w, "path");
-        json_cstring(&w, p->target);
-        json_key(&w, "bytes");
-        json_uint(&w, p->n_total);
-        json_key(&w, "fetched");
-        json_uint(&w, p->n_fetched);
+        json_key_cstring(&w, "repo", p->r->name);
+        json_key_cstring(&w, "revision", p->r->commit);
+        json_key_cstring(&w, "path", p->target);
+        json_key_uint(&w, "bytes", p->n_total);
+        json_key_uint(&w, "fetched", p->n_fetched);
         json_key(&w, "files");
         write_files(&w, p->r, false);
         json_end(&w);
@@ -367,8 +352,7 @@ static bool pull_default(const struct args *a, const struct hub_name *h, struct 
     if (args_flag(a, "json")) {
         struct json_writer w = json_writer(&b);
         json_object(&w);
-        json_key(&w, "path");
-        json_cstring(&w, path);
+        json_key_cstring(&w, "path", path);
         json_end(&w);
     } else {
         buf_puts(&b, path);

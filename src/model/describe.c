@@ -16,44 +16,24 @@ const char *rope_scaling_name(enum rope_scaling s)
     return names[s];
 }
 
-static void put_int(struct json_writer *w, const char *key, int64_t v)
-{
-    json_key(w, key);
-    json_int(w, v);
-}
-
-static void put_text(struct json_writer *w, const char *key, const char *s)
-{
-    json_key(w, key);
-    json_cstring(w, s);
-}
-
 static void put_shape(struct json_writer *w, const struct model_config *c)
 {
-    put_int(w, "n_layers", c->n_layers);
-    put_int(w, "d_model", c->d_model);
-    put_int(w, "n_heads", c->n_heads);
-    put_int(w, "n_kv_heads", c->n_kv_heads);
-    put_int(w, "d_head", c->d_head);
-    put_int(w, "d_ff", c->d_ff);
-    put_int(w, "n_vocab", c->n_vocab);
-    put_int(w, "n_ctx", c->n_ctx);
-    json_key(w, "norm_eps");
-    json_float(w, c->norm_eps);
-    json_key(w, "rope_theta");
-    json_double(w, c->rope_theta);
-    put_text(w, "rope_scaling", rope_scaling_name(c->rope_scaling));
-    if (c->rope_scaling != ROPE_SCALING_NONE) {
-        json_key(w, "rope_factor");
-        json_double(w, c->rope_factor);
-    }
-    json_key(w, "has_attn_bias");
-    json_boolean(w, c->has_attn_bias);
-    json_key(w, "has_mlp_bias");
-    json_boolean(w, c->has_mlp_bias);
-    json_key(w, "is_tied");
-    json_boolean(w, c->is_tied);
-    put_int(w, "kv_bytes_per_token_f16", (int64_t)config_kv_bytes(c, DT_F16));
+    json_key_int(w, "n_layers", c->n_layers);
+    json_key_int(w, "d_model", c->d_model);
+    json_key_int(w, "n_heads", c->n_heads);
+    json_key_int(w, "n_kv_heads", c->n_kv_heads);
+    json_key_int(w, "d_head", c->d_head);
+    json_key_int(w, "d_ff", c->d_ff);
+    json_key_int(w, "n_vocab", c->n_vocab);
+    json_key_int(w, "n_ctx", c->n_ctx);
+    json_key_float(w, "norm_eps", c->norm_eps);
+    json_key_double(w, "rope_theta", c->rope_theta);
+    json_key_cstring(w, "rope_scaling", rope_scaling_name(c->rope_scaling));
+    if (c->rope_scaling != ROPE_SCALING_NONE) json_key_double(w, "rope_factor", c->rope_factor);
+    json_key_boolean(w, "has_attn_bias", c->has_attn_bias);
+    json_key_boolean(w, "has_mlp_bias", c->has_mlp_bias);
+    json_key_boolean(w, "is_tied", c->is_tied);
+    json_key_int(w, "kv_bytes_per_token_f16", (int64_t)config_kv_bytes(c, DT_F16));
 }
 
 void model_describe(const struct model *m, struct json_writer *w)
@@ -62,21 +42,21 @@ void model_describe(const struct model *m, struct json_writer *w)
     const struct model_info *info = model_info(m);
     const struct chat_family *chat = model_chat_family(m);
     const struct tokenizer *t = model_tokenizer(m);
-    put_text(w, "path", info->path);
-    put_text(w, "format", sources[info->source]);
-    put_text(w, "name", info->name);
-    put_text(w, "license", info->license);
-    put_text(w, "license_name", info->license_name);
-    put_text(w, "license_link", info->license_link);
-    put_text(w, "author", info->author);
-    put_text(w, "version", info->version);
-    put_text(w, "description", info->description);
-    put_text(w, "type", info->type_name);
-    put_int(w, "n_params", (int64_t)info->n_params);
-    put_int(w, "file_bytes", (int64_t)info->file_bytes);
+    json_key_cstring(w, "path", info->path);
+    json_key_cstring(w, "format", sources[info->source]);
+    json_key_cstring(w, "name", info->name);
+    json_key_cstring(w, "license", info->license);
+    json_key_cstring(w, "license_name", info->license_name);
+    json_key_cstring(w, "license_link", info->license_link);
+    json_key_cstring(w, "author", info->author);
+    json_key_cstring(w, "version", info->version);
+    json_key_cstring(w, "description", info->description);
+    json_key_cstring(w, "type", info->type_name);
+    json_key_int(w, "n_params", (int64_t)info->n_params);
+    json_key_int(w, "file_bytes", (int64_t)info->file_bytes);
     put_shape(w, model_config(m));
-    put_text(w, "tokenizer", t ? tokenizer_family(t) : NULL);
-    put_text(w, "chat", chat ? chat->name : NULL);
+    json_key_cstring(w, "tokenizer", t ? tokenizer_family(t) : NULL);
+    json_key_cstring(w, "chat", chat ? chat->name : NULL);
 }
 
 void model_each_tensor(const struct model *m, model_tensor_fn *fn, void *user)

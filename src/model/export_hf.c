@@ -36,46 +36,21 @@ static const char *dtype_text(enum dtype t)
     return t == DT_F32 ? "float32" : t == DT_F16 ? "float16" : "bfloat16";
 }
 
-static void put_int(struct json_writer *w, const char *key, int64_t v)
-{
-    json_key(w, key);
-    json_int(w, v);
-}
-
-static void put_double(struct json_writer *w, const char *key, double v)
-{
-    json_key(w, key);
-    json_double(w, v);
-}
-
-static void put_text(struct json_writer *w, const char *key, const char *s)
-{
-    json_key(w, key);
-    json_cstring(w, s);
-}
-
-static void put_bool(struct json_writer *w, const char *key, bool v)
-{
-    json_key(w, key);
-    json_boolean(w, v);
-}
-
 static void put_shape(struct json_writer *w, const struct model_config *c)
 {
-    put_int(w, "vocab_size", c->n_vocab);
-    put_int(w, "hidden_size", c->d_model);
-    put_int(w, "intermediate_size", c->d_ff);
-    put_int(w, "num_hidden_layers", c->n_layers);
-    put_int(w, "num_attention_heads", c->n_heads);
-    put_int(w, "num_key_value_heads", c->n_kv_heads);
-    put_int(w, "head_dim", c->d_head);
-    put_int(w, "max_position_embeddings", c->n_ctx);
-    put_bool(w, "attention_bias", c->has_attn_bias);
-    put_bool(w, "mlp_bias", c->has_mlp_bias);
-    put_bool(w, "tie_word_embeddings", c->is_tied);
-    json_key(w, "rms_norm_eps");
-    json_float(w, c->norm_eps);
-    put_double(w, "rope_theta", c->rope_theta);
+    json_key_int(w, "vocab_size", c->n_vocab);
+    json_key_int(w, "hidden_size", c->d_model);
+    json_key_int(w, "intermediate_size", c->d_ff);
+    json_key_int(w, "num_hidden_layers", c->n_layers);
+    json_key_int(w, "num_attention_heads", c->n_heads);
+    json_key_int(w, "num_key_value_heads", c->n_kv_heads);
+    json_key_int(w, "head_dim", c->d_head);
+    json_key_int(w, "max_position_embeddings", c->n_ctx);
+    json_key_boolean(w, "attention_bias", c->has_attn_bias);
+    json_key_boolean(w, "mlp_bias", c->has_mlp_bias);
+    json_key_boolean(w, "tie_word_embeddings", c->is_tied);
+    json_key_float(w, "rms_norm_eps", c->norm_eps);
+    json_key_double(w, "rope_theta", c->rope_theta);
 }
 
 static void put_scaling(struct json_writer *w, const struct model_config *c)
@@ -91,12 +66,12 @@ static void put_scaling(struct json_writer *w, const struct model_config *c)
         return;
     }
     json_object(w);
-    put_text(w, "rope_type", names[c->rope_scaling]);
-    put_double(w, "factor", c->rope_factor);
+    json_key_cstring(w, "rope_type", names[c->rope_scaling]);
+    json_key_double(w, "factor", c->rope_factor);
     if (c->rope_scaling == ROPE_SCALING_LLAMA3) {
-        put_double(w, "low_freq_factor", c->rope_low_freq_factor);
-        put_double(w, "high_freq_factor", c->rope_high_freq_factor);
-        put_int(w, "original_max_position_embeddings", c->rope_orig_ctx);
+        json_key_double(w, "low_freq_factor", c->rope_low_freq_factor);
+        json_key_double(w, "high_freq_factor", c->rope_high_freq_factor);
+        json_key_int(w, "original_max_position_embeddings", c->rope_orig_ctx);
     }
     json_end(w);
 }
@@ -113,9 +88,9 @@ static void put_eos(struct json_writer *w, const struct vocab *v)
 
 static void put_special_ids(struct json_writer *w, const struct vocab *v)
 {
-    if (v->bos >= 0) put_int(w, "bos_token_id", v->bos);
+    if (v->bos >= 0) json_key_int(w, "bos_token_id", v->bos);
     put_eos(w, v);
-    if (v->pad >= 0) put_int(w, "pad_token_id", v->pad);
+    if (v->pad >= 0) json_key_int(w, "pad_token_id", v->pad);
 }
 
 static bool make_config(const struct export_job *job, struct buf *out, struct err *err)
@@ -132,12 +107,12 @@ static bool make_config(const struct export_job *job, struct buf *out, struct er
     json_array(&w);
     json_cstring(&w, "LlamaForCausalLM");
     json_end(&w);
-    put_text(&w, "model_type", "llama");
-    put_text(&w, "hidden_act", "silu");
+    json_key_cstring(&w, "model_type", "llama");
+    json_key_cstring(&w, "hidden_act", "silu");
     put_shape(&w, c);
     put_scaling(&w, c);
     if (job->m->tokenizer) put_special_ids(&w, tokenizer_vocab(job->m->tokenizer));
-    put_text(&w, "torch_dtype", dtype_text(job->main_type));
+    json_key_cstring(&w, "torch_dtype", dtype_text(job->main_type));
     json_end(&w);
     return true;
 }

@@ -192,9 +192,33 @@ static void test_depth_to_the_limit(void **state)
     buf_release(&b);
 }
 
+static void test_keys_with_values(void **state)
+{
+    (void)state;
+    struct buf b;
+    buf_init(&b, 1 << 10);
+    struct json_writer w = json_writer(&b);
+    json_object(&w);
+    json_key_int(&w, "i", -7);
+    json_key_uint(&w, "u", UINT64_MAX);
+    json_key_double(&w, "d", 0.1);
+    json_key_float(&w, "f", 0.1f);
+    json_key_boolean(&w, "b", true);
+    json_key_cstring(&w, "s", "x\n");
+    json_key_cstring(&w, "none", NULL);
+    json_key(&w, "raw");
+    json_raw(&w, "[1,2]", 5);
+    json_end(&w);
+    assert_string_equal(b.data,
+                        "{\"i\":-7,\"u\":18446744073709551615,\"d\":0.1,\"f\":0.1,\"b\":true,"
+                        "\"s\":\"x\\n\",\"none\":null,\"raw\":[1,2]}");
+    buf_release(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_keys_with_values),
         cmocka_unit_test(test_commas_and_nesting),
         cmocka_unit_test(test_numbers_are_shortest),
         cmocka_unit_test(test_numbers_read_back_the_same),
