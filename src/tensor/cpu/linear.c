@@ -15,6 +15,9 @@
  * columns of B. So weights are converted in the order in which they lie, and only activations and
  * results are ever transposed.
  *
+ * Quantized weights on AVX512-VNNI are multiplied as integers with activations rounded to 8 bits,
+ * as for few tokens; packing and layout of that way are linear_vnni.c's.
+ *
  * Both give results that depend neither on the number of threads nor, within one way, on the other
  * tokens: a sum runs over k in an order fixed by K_BLOCK and the kernel. Few and many differ by
  * rounding (and by the 8-bit activations).
@@ -26,17 +29,17 @@
 
 #include "tensor/cpu/cpu.h"
 #include "tensor/cpu/linear.h"
-#include "tensor/cpu/rows.h"
+#include "tensor/cpu/linear_in.h"
 #include "tensor/half.h"
 
 /* ---- the scratch plan -------------------------------------------------------------------- */
 
 /* Byte offsets into linear_args.work. */
 struct plan {
-    int64_t k_pad;                   /* k rounded up to ACT, which all blocks of weights divide */
-    size_t x, q, row, few_bytes;     /* few: of one member */
-    size_t xf, xh, xl, shared_bytes; /* many: of the team */
-    size_t panel, c, piece, many_bytes; /* many: of one member */
+    int64_t k_pad;               /* k rounded up to ACT, which all blocks of weights divide */
+    size_t x, q, row, few_bytes; /* few: of one member */
+    size_t xf, xh, xl, xq, shared_bytes; /* many: of the team */
+    size_t panel, c, piece, many_bytes;  /* many: of one member */
 };
 
 static size_t place(size_t *at, int64_t n, size_t each)
@@ -59,6 +62,7 @@ static struct plan plan_make(int64_t n_tok, int64_t k)
     p.xf = place(&at, n_packed, sizeof(float));
     p.xh = place(&at, n_packed, sizeof(uint16_t));
     p.xl = place(&at, n_packed, sizeof(uint16_t));
+    p.xq = place(&at, n_packed / (ACT_TOK * 32), ACT_BLOCK_BYTES);
     p.shared_bytes = at;
     at = 0;
     p.panel = place(&at, (int64_t)PANEL_BYTES, 1);
@@ -78,29 +82,6 @@ size_t linear_work_bytes(int64_t n_tok, int64_t k, int n_threads)
 }
 
 /* ---- the input ---------------------------------------------------------------------------- */
-
-/* y[n] = in(x) of token t, elements [i, i + n). `scale`: 1 / rms of the row. */
-static void read_in(float *y, const struct linear_args *a, int64_t t, int64_t i, int64_t n,
-                    float scale)
-{
-    const float *x = a->x + t * a->ld_x + i;
-    switch (a->in) {
-    case LINEAR_IN_PLAIN:
-        memcpy(y, x, (size_t)n * sizeof *y);
-        break;
-    case LINEAR_IN_RMSNORM:
-        rmsnorm_row(y, x, a->norm + i, scale, n);
-        break;
-    case LINEAR_IN_SWIGLU:
-        swiglu_row(y, x, a->x2 + t * a->ld_x + i, n);
-        break;
-    }
-}
-
-static float in_scale(const struct linear_args *a, int64_t t)
-{
-    return a->in == LINEAR_IN_RMSNORM ? rms_scale(a->x + t * a->ld_x, a->k, a->eps) : 1.0f;
-}
 
 /* Plain C; halves round to even. */
 void quantize_act8(struct act8 *dst, const float *x, int64_t n)
@@ -219,14 +200,15 @@ struct many {
     const struct plan *p;
     float *xf;
     uint32_t *xh, *xl;
+    uint8_t *xq; /* struct act_block [n_tok / ACT_TOK, k_pad / 32] */
     uint8_t *mine;
     int64_t n_blocks;
-    bool needs_f32, needs_bf16;
+    bool needs_f32, needs_bf16, needs_int8;
 };
 
 /* Packs elements [begin, end) of the 16 tokens of block b; begin is a multiple of ACT, and end
  * too or k_pad. Tokens beyond n_tok and elements beyond k become zero. */
-static void pack_block(const struct many *m, int64_t b, int64_t begin, int64_t end)
+static void pack_floats(const struct many *m, int64_t b, int64_t begin, int64_t end)
 {
     const struct linear_args *a = m->a;
     float *rows = (float *)(void *)(m->mine + m->p->piece), *cols = rows + LANES * ACT;
@@ -242,6 +224,18 @@ static void pack_block(const struct many *m, int64_t b, int64_t begin, int64_t e
         float *dst = m->needs_f32 ? m->xf + at : cols;
         m->kit->cpu->transpose(dst, LANES, rows, ACT, LANES, ACT);
         if (m->needs_bf16) m->kit->split(m->xh + at / 2, m->xl + at / 2, dst, ACT / 2);
+    }
+}
+
+/* Block b in all forms that are needed. */
+static void pack_block(const struct many *m, int64_t b, int64_t begin, int64_t end)
+{
+    if (m->needs_f32 || m->needs_bf16) pack_floats(m, b, begin, end);
+    if (!m->needs_int8) return;
+    for (int64_t t = b * LANES; t < (b + 1) * LANES && t < m->a->n_tok; t += ACT_TOK) {
+        const int64_t at = (t / ACT_TOK * m->p->k_pad + begin) / 32;
+        m->kit->pack_int8((struct act_block *)(void *)(m->xq + at * ACT_BLOCK_BYTES), m->a, t,
+                          begin, end);
     }
 }
 
@@ -312,15 +306,22 @@ static void many_rows(const struct many *m, const struct linear_out *out, int64_
     struct strip s = {.w = out->w,
                       .k = m->a->k,
                       .k_pad = m->p->k_pad,
+                      .n_tok = m->a->n_tok,
                       .n_blocks = m->n_blocks,
                       .form = m->kit->form[out->w->dtype],
                       .xf = m->xf,
                       .xh = m->xh,
                       .xl = m->xl,
+                      .xq = (const struct act_block *)(void *)m->xq,
+                      .out = out,
                       .panel = m->mine + m->p->panel,
                       .c = (float *)(void *)(m->mine + m->p->c)};
     for (s.row = begin; s.row < end; s.row += s.n_rows) {
         s.n_rows = min_i64(STRIP, end - s.row);
+        if (s.form == FORM_INT8) {
+            m->kit->strip_int8(&s);
+            continue;
+        }
         if (s.form == FORM_F32)
             strip_f32(&s, m->kit->cpu);
         else
@@ -373,13 +374,15 @@ static void linear_many(const struct member *me, const struct linear_args *a,
                      .xf = (float *)(void *)(work + p.xf),
                      .xh = (uint32_t *)(void *)(work + p.xh),
                      .xl = (uint32_t *)(void *)(work + p.xl),
+                     .xq = work + p.xq,
                      .mine = work + p.shared_bytes + (size_t)me->i * p.many_bytes,
                      .n_blocks = (a->n_tok + LANES - 1) / LANES};
-    for (int32_t i = 0; i < a->n_out; i++)
-        if (kit->form[a->out[i].w->dtype] == FORM_F32)
-            m.needs_f32 = true;
-        else
-            m.needs_bf16 = true;
+    for (int32_t i = 0; i < a->n_out; i++) {
+        const enum form form = kit->form[a->out[i].w->dtype];
+        m.needs_f32 |= form == FORM_F32;
+        m.needs_int8 |= form == FORM_INT8;
+        m.needs_bf16 |= form >= FORM_BF16_1;
+    }
     if (m.needs_bf16) m.n_blocks = round_up(m.n_blocks, 2);
     team_barrier(me);
     pack(me, &m);

@@ -11,6 +11,8 @@ enum {
     STRIP = 256,     /* output rows of a strip, at most */
     DOT_ROWS = 16,   /* rows of one call of a dot_rows_fn */
     ACT = 256,       /* elements of one struct act8 */
+    ACT_TOK = 8,     /* tokens of one struct act_block (linear_vnni.h), */
+    ACT_BLOCK_BYTES = ACT_TOK * (32 + 7 * 4), /* which holds 32 elements of each */
 };
 
 /* 256 activations as 8-bit integers, a scale for each 32: x = d q, d = largest / 127. Rounded to
@@ -39,29 +41,36 @@ struct few_in {
 typedef void dot_rows_fn(float *dot, const struct few_in *in, enum dtype type, const uint8_t *w,
                          size_t row_bytes, int64_t n_rows);
 
-/* How many-token products with a type of weights are made: in float; or as sums of products of
- * bfloat16 parts of weights and activations (x = hi + lo). */
+/* How many-token products with a type of weights are made: in float; in 8-bit integers, the
+ * weights' own and rounded activations; or as sums of products of bfloat16 parts of weights and
+ * activations (x = hi + lo). */
 enum form {
     FORM_F32,
+    FORM_INT8,   /* quantized weights */
     FORM_BF16_1, /* hi hi: weights already rounded by quantization */
     FORM_BF16_2, /* w (hi + lo): weights exact in bfloat16 */
     FORM_BF16_3, /* hi hi + hi lo + lo hi: both split, relative error 2^-16 of a product */
 };
 
-/* Bytes of scratch for one strip of converted weights: two bfloat16 parts, or floats. */
+/* Bytes of scratch for one strip of converted weights: two bfloat16 parts, or floats, or bytes and
+ * scales. */
 #define PANEL_BYTES (STRIP * (K_BLOCK + LANES) * sizeof(float))
+
+struct act_block;
 
 /* A strip of output rows times a block of tokens. */
 struct strip {
     const struct tensor *w;
     int64_t row, n_rows; /* n_rows <= STRIP */
     int64_t k, k_pad;
-    int64_t n_blocks; /* of LANES tokens */
+    int64_t n_tok, n_blocks; /* of LANES tokens */
     enum form form;
-    const float *xf;         /* [n_blocks, k_pad, LANES]; FORM_F32 */
-    const uint32_t *xh, *xl; /* [n_blocks, k_pad / 2, LANES] pairs of bfloat16; else */
-    void *panel;             /* scratch of PANEL_BYTES */
-    float *c;                /* [n_blocks, STRIP, LANES]: the result */
+    const float *xf;              /* [n_blocks, k_pad, LANES]; FORM_F32 */
+    const struct act_block *xq;   /* [n_tok / ACT_TOK, k_pad / 32]; FORM_INT8 */
+    const uint32_t *xh, *xl;      /* [n_blocks, k_pad / 2, LANES] pairs of bfloat16; else */
+    void *panel;                  /* scratch of PANEL_BYTES */
+    float *c;                     /* [n_blocks, STRIP, LANES]: the result; not FORM_INT8, */
+    const struct linear_out *out; /* which writes its result to out->y */
 };
 
 struct linear_kit {
@@ -70,6 +79,9 @@ struct linear_kit {
     const uint8_t *form;                                         /* [DT_COUNT], enum form */
     void (*quantize)(struct act8 *q, const float *x, int64_t n); /* n a multiple of ACT */
     void (*strip_bf16)(const struct strip *s);                   /* NULL if no form needs it */
+    void (*strip_int8)(const struct strip *s);                   /* likewise */
+    void (*pack_int8)(struct act_block *act, const struct linear_args *a, int64_t t, int64_t begin,
+                      int64_t end); /* linear_vnni.h */
     /* Splits n_pairs rows of 2 x LANES floats [2 n_pairs, LANES] into pairs of bfloat16. */
     void (*split)(uint32_t *hi, uint32_t *lo, const float *x, int64_t n_pairs);
 };

@@ -20,6 +20,7 @@
 
 #include "tensor/cpu/linear.h"
 #include "tensor/cpu/linear_bf16.h"
+#include "tensor/cpu/linear_vnni.h"
 #include "tensor/cpu/unpack_avx2.h"
 #include "tensor/cpu/unpack_avx512.h"
 
@@ -179,10 +180,10 @@ static dot_rows_fn *const dots[DT_COUNT] = {
 /* clang-format off */
 static const uint8_t forms_bf16[DT_COUNT] = {
     [DT_F32] = FORM_F32, [DT_F16] = FORM_F32, [DT_BF16] = FORM_F32,
-    [DT_Q4_0] = FORM_BF16_1, [DT_Q4_1] = FORM_BF16_1, [DT_Q5_0] = FORM_BF16_1,
-    [DT_Q5_1] = FORM_BF16_1, [DT_Q8_0] = FORM_BF16_1, [DT_Q2_K] = FORM_BF16_1,
-    [DT_Q3_K] = FORM_BF16_1, [DT_Q4_K] = FORM_BF16_1, [DT_Q5_K] = FORM_BF16_1,
-    [DT_Q6_K] = FORM_BF16_1, [DT_IQ4_NL] = FORM_BF16_1, [DT_IQ4_XS] = FORM_BF16_1,
+    [DT_Q4_0] = FORM_INT8, [DT_Q4_1] = FORM_INT8, [DT_Q5_0] = FORM_INT8,
+    [DT_Q5_1] = FORM_INT8, [DT_Q8_0] = FORM_INT8, [DT_Q2_K] = FORM_INT8,
+    [DT_Q3_K] = FORM_INT8, [DT_Q4_K] = FORM_INT8, [DT_Q5_K] = FORM_INT8,
+    [DT_Q6_K] = FORM_INT8, [DT_IQ4_NL] = FORM_INT8, [DT_IQ4_XS] = FORM_INT8,
 };
 static const uint8_t forms_amx[DT_COUNT] = {
     [DT_F32] = FORM_BF16_3, [DT_F16] = FORM_BF16_3, [DT_BF16] = FORM_BF16_2,
@@ -198,8 +199,8 @@ static const struct linear_kit linear_kit_bf16 = {
     .dot = dots,
     .form = forms_bf16,
     .quantize = quantize_act8_avx2,
-    .strip_bf16 = strip_avx512bf16,
-    .split = split_avx512bf16,
+    .strip_int8 = strip_vnni,
+    .pack_int8 = pack_vnni,
 };
 
 void linear_avx512bf16(const struct member *me, const struct linear_args *a)

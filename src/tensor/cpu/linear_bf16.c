@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * linear_bf16.c - strips of many-token products in bfloat16: AVX512-BF16 dot products, AMX tiles.
+ * linear_bf16.c - strips of many-token products in bfloat16: AMX tiles.
  *
  * A strip of weights, a block of k at a time, is converted to bfloat16 in tiles of 16 rows by 32,
  * each row of a tile 64 contiguous bytes: what one tile register holds, and what one store of the
@@ -184,55 +184,6 @@ static void convert_strip(const struct strip *s, uint16_t *hi, uint16_t *lo, int
             memset(hi + to + k * TILE, 0, TILE_K * sizeof *hi);
             if (s->form == FORM_BF16_3) memset(lo + to + k * TILE, 0, TILE_K * sizeof *lo);
         }
-    }
-}
-
-/* ---- AVX512-BF16 -------------------------------------------------------------------------- */
-
-/* rows (<= 12, in one or two row tiles) x 32 tokens of C over n_k tiles of k. */
-INLINE TARGET_BF16 void block_bf16(const struct strip *s, const uint16_t *hi, int64_t r0, int64_t b,
-                                   int64_t i, int64_t n_pairs, const int rows)
-{
-    __m512 acc[8][2];
-    const uint32_t *x0 = s->xh + (b * s->k_pad + i) / 2 * LANES, *x1 = x0 + s->k_pad / 2 * LANES;
-    const uint16_t *w = hi + r0 / TILE_ROWS * (TILE_ROWS * K_BLOCK) + r0 % TILE_ROWS * TILE_K;
-    float *c = s->c + b * STRIP * LANES + r0 * LANES, *c1 = c + STRIP * LANES;
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; r++) acc[r][0] = acc[r][1] = _mm512_setzero_ps();
-    for (int64_t p = 0; p < n_pairs; p++, x0 += LANES, x1 += LANES) {
-        const __m512bh b0 = (__m512bh)_mm512_loadu_si512(x0);
-        const __m512bh b1 = (__m512bh)_mm512_loadu_si512(x1);
-        const uint16_t *pair = w + p / (TILE_K / 2) * TILE + p % (TILE_K / 2) * 2;
-#pragma GCC unroll 8
-        for (int r = 0; r < rows; r++) {
-            int32_t both = 0;
-            memcpy(&both, pair + r * TILE_K, sizeof both);
-            const __m512bh a = (__m512bh)_mm512_set1_epi32(both);
-            acc[r][0] = _mm512_dpbf16_ps(acc[r][0], a, b0);
-            acc[r][1] = _mm512_dpbf16_ps(acc[r][1], a, b1);
-        }
-    }
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; r++, c += LANES, c1 += LANES) {
-        if (i > 0) {
-            acc[r][0] = _mm512_add_ps(acc[r][0], _mm512_loadu_ps(c));
-            acc[r][1] = _mm512_add_ps(acc[r][1], _mm512_loadu_ps(c1));
-        }
-        _mm512_storeu_ps(c, acc[r][0]);
-        _mm512_storeu_ps(c1, acc[r][1]);
-    }
-}
-
-TARGET_BF16
-void strip_avx512bf16(const struct strip *s)
-{
-    uint16_t *hi = s->panel;
-    for (int64_t i = 0; i < s->k; i += K_BLOCK) {
-        const int64_t n = min_i64(K_BLOCK, s->k - i);
-        convert_strip(s, hi, hi, i, n); /* no second part */
-        for (int64_t b = 0; b < s->n_blocks; b += 2)
-            for (int64_t r = 0; r < s->n_rows; r += 8) /* rows up to the next 32 are zeros */
-                block_bf16(s, hi, r, b, i, round_up(n, ACT) / 2, 8);
     }
 }
 

@@ -6,7 +6,6 @@
 #include "tensor/cpu/linear.h"
 
 void split_avx512bf16(uint32_t *hi, uint32_t *lo, const float *x, int64_t n_pairs);
-void strip_avx512bf16(const struct strip *s); /* FORM_BF16_1 */
-void strip_amx(const struct strip *s);        /* all forms of bfloat16 */
+void strip_amx(const struct strip *s); /* all forms of bfloat16 */
 
 #endif
