@@ -30,7 +30,7 @@ enum { MAX_LIST = 32, MAX_UNITS = 16, READ_BYTES = 256 << 20 };
 
 struct limits {
     double ops[MAX_UNITS]; /* per second, of peak_units; 0: not on this machine */
-    double used_ops;       /* of the unit that this kernel set's products run on */
+    double used_ops;       /* of the unit that products with most of the model's weights run on */
     const char *used_name;
     double read; /* bytes per second */
 };
@@ -52,7 +52,8 @@ struct bench {
     struct progress_bar bar;
     double layer_weights, output_weights; /* elements of matrices */
     double layer_bytes, output_bytes;
-    int32_t *token; /* random ids */
+    double weights_of[DT_COUNT]; /* elements of the layers' matrices by type */
+    int32_t *token;              /* random ids */
     int32_t n_token;
 };
 
@@ -73,7 +74,10 @@ static bool measure_limits(struct bench *b, struct err *err)
     for (int i = 0; peak_units[i].name && i < MAX_UNITS; i++)
         if (peak_has(&peak_units[i])) b->limit.ops[i] = peak_ops(team, &peak_units[i]);
     b->limit.read = peak_read(team, memory, READ_BYTES);
-    const struct peak_unit *used = peak_unit_of(plan->isa);
+    enum dtype most = 0;
+    for (int t = 0; t < DT_COUNT; t++)
+        if (b->weights_of[t] > b->weights_of[most]) most = (enum dtype)t;
+    const struct peak_unit *used = peak_unit_of(plan->isa, most);
     b->limit.used_ops = b->limit.ops[used - peak_units];
     b->limit.used_name = used->name;
     os_big_free(memory, READ_BYTES);
@@ -97,8 +101,11 @@ static void count_work(struct bench *b)
     for (size_t i = 0; i < ROLE_COUNT; i++) {
         const struct tensor_row *r = &tensor_rows_table[i];
         if (!r->is_per_layer || r->rows == DIM_NONE) continue;
-        for (int32_t k = 0; k < tensor_copies(c, r); k++)
-            add_matrix(weights_matrix(w, r, k), &b->layer_weights, &b->layer_bytes);
+        for (int32_t k = 0; k < tensor_copies(c, r); k++) {
+            const struct tensor *t = weights_matrix(w, r, k);
+            add_matrix(t, &b->layer_weights, &b->layer_bytes);
+            b->weights_of[t->dtype] += (double)tensor_rows(t) * (double)tensor_cols(t);
+        }
     }
 }
 

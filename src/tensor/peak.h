@@ -13,7 +13,6 @@
 struct peak_unit {
     const char *name;         /* "bf16 dot product" */
     const char *variant;      /* the first kernel set (ops.h) whose machines have it */
-    bool is_used;             /* that set's matrix products of many tokens run on it */
     double ops_per_turn;      /* 2 per multiply-add */
     float (*spin)(int64_t n); /* n turns, operands in registers */
 };
@@ -22,8 +21,8 @@ extern const struct peak_unit peak_units[];
 
 /* True if this machine has the unit. */
 bool peak_has(const struct peak_unit *u);
-/* The unit that the matrix products of many tokens run on in kernel set `variant`. */
-const struct peak_unit *peak_unit_of(const char *variant);
+/* The unit that products of many tokens with weights of type `t` run on in kernel set `variant`. */
+const struct peak_unit *peak_unit_of(const char *variant, enum dtype t);
 /* Operations per second of all members together, best of several rounds. */
 double peak_ops(struct team *team, const struct peak_unit *u);
 /* Bytes per second of reading memory[0..n_bytes), each member its share, best of several rounds.

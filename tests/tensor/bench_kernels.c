@@ -5,7 +5,7 @@
  *     bench_kernels [-t THREADS] [-v VARIANT] [-o decode|prefill|attention|rows] [-w TYPE]
  *
  * Prints for each: time, GFLOP/s, GB/s of weights (or cache), the fraction of the measured limit
- * that binds it (reading memory for decode; the fastest multiply-add of the variant for prefill),
+ * that binds it (reading memory for decode; the unit that the type's products run on for prefill),
  * and how many times faster than plain C. Limits are measured here, at the start, with the same
  * number of threads; frequencies and neighbours move, so compare within one run. Matrices of the
  * decode shape are many and different, so that each read comes from memory.
@@ -72,9 +72,9 @@ static double seconds_of_linear(struct team *team, const struct ops *ops, struct
     return best;
 }
 
-static double limit_of(const char *variant, const struct limits *l)
+static double limit_of(const char *variant, enum dtype t, const struct limits *l)
 {
-    return l->ops[peak_unit_of(variant) - peak_units];
+    return l->ops[peak_unit_of(variant, t) - peak_units];
 }
 
 static void bench_linear(struct team *team, const struct options *o, const struct limits *l,
@@ -128,7 +128,8 @@ static void bench_linear(struct team *team, const struct options *o, const struc
                 seconds_of_linear(team, ops, &a, w, v == 0 && n_w > 1 ? 1 : n_w, v == 0 ? 2 : 7);
             if (v == 0) plain = s;
             const double flops = 2.0 * (double)(n_tok * k * rows) / s, rate = (double)bytes / s;
-            const double frac = n_tok < 8 ? rate / l->read : flops / limit_of(ops->name, l);
+            const double frac =
+                n_tok < 8 ? rate / l->read : flops / limit_of(ops->name, (enum dtype)t, l);
             printf(
                 "%-8s %3d x %5d x %5d  %-7s %-11s %9.3f ms %8.1f GFLOP/s %7.1f GB/s  %5.1f %% of "
                 "%s",
@@ -199,7 +200,7 @@ static void bench_attention(struct team *team, const struct options *o, const st
                 "attention %3d at %5d, 32/8 heads of 64  %-7s %-11s %9.3f ms %8.1f GFLOP/s %5.1f "
                 "%% of peak %6.1f GB/s of cache",
                 n_tok, pos, info->name, ops->name, best * 1e3, flops * 1e-9,
-                100 * flops / limit_of(ops->name, l), 2 * (double)bytes / best * 1e-9);
+                100 * flops / limit_of(ops->name, DT_F32, l), 2 * (double)bytes / best * 1e-9);
             if (plain > 0) printf("  %6.1f x plain", plain / best);
             printf("\n");
             os_big_free(work, work_bytes);

@@ -121,18 +121,38 @@ static float spin_plain(int64_t n)
 }
 #endif
 
+#if CRIA_X86
+enum { F32_AVX2, F32_AVX512, BF16_AVX512, INT8_AVX512, BF16_AMX };
+#else
+enum { F32_PLAIN };
+#endif
+
 /* clang-format off */
 const struct peak_unit peak_units[] = {
 #if CRIA_X86
-    {"f32 multiply-add, AVX2",    "avx2",       true,  N_ACC * 8 * 2,        spin_avx2},
-    {"f32 multiply-add, AVX-512", "avx512",     true,  N_ACC * 16 * 2,       spin_avx512},
-    {"bf16 dot product, AVX-512", "avx512bf16", true,  N_ACC * 32 * 2,       spin_bf16},
-    {"int8 dot product, AVX-512", "avx512bf16", false, N_ACC * 64 * 2,       spin_vnni},
-    {"bf16 tiles, AMX",           "amx",        true,  4 * 16 * 16 * 32 * 2, spin_amx},
+    [F32_AVX2]    = {"f32 multiply-add, AVX2",    "avx2",       N_ACC * 8 * 2,        spin_avx2},
+    [F32_AVX512]  = {"f32 multiply-add, AVX-512", "avx512",     N_ACC * 16 * 2,       spin_avx512},
+    [BF16_AVX512] = {"bf16 dot product, AVX-512", "avx512bf16", N_ACC * 32 * 2,       spin_bf16},
+    [INT8_AVX512] = {"int8 dot product, AVX-512", "avx512bf16", N_ACC * 64 * 2,       spin_vnni},
+    [BF16_AMX]    = {"bf16 tiles, AMX",           "amx",        4 * 16 * 16 * 32 * 2, spin_amx},
 #else
-    {"f32 multiply-add, plain C", "generic",    true,  32 * 2,               spin_plain},
+    [F32_PLAIN]   = {"f32 multiply-add, plain C", "generic",    32 * 2,               spin_plain},
 #endif
-    {NULL, NULL, false, 0, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+/* Which unit a kernel set's products of many tokens run on, by weights: `form` of its linear_kit.
+ * Sets that are not named (plain C, NEON) are held against the least that the machine has. */
+static const struct {
+    const char *variant;
+    int floats, quantized; /* rows of peak_units */
+} uses[] = {
+#if CRIA_X86
+    {"avx512",     F32_AVX512, F32_AVX512},
+    {"avx512bf16", F32_AVX512, INT8_AVX512},
+    {"amx",        BF16_AMX,   BF16_AMX},
+#endif
+    {NULL,         0,          0},
 };
 /* clang-format on */
 
@@ -143,11 +163,11 @@ bool peak_has(const struct peak_unit *u)
     return false;
 }
 
-const struct peak_unit *peak_unit_of(const char *variant)
+const struct peak_unit *peak_unit_of(const char *variant, enum dtype t)
 {
-    for (const struct peak_unit *u = peak_units; u->name; u++)
-        if (u->is_used && strcmp(u->variant, variant) == 0) return u;
-    return &peak_units[0]; /* plain C and the like: held against the least that the machine has */
+    size_t i = 0;
+    while (uses[i].variant && strcmp(uses[i].variant, variant) != 0) i++;
+    return &peak_units[dtype_info(t)->is_quantized ? uses[i].quantized : uses[i].floats];
 }
 
 struct probe {
