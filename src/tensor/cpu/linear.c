@@ -110,19 +110,6 @@ void quantize_act8(struct act8 *dst, const float *x, int64_t n)
     }
 }
 
-void split_bf16(uint32_t *hi, uint32_t *lo, const float *x, int64_t n_pairs)
-{
-    for (int64_t p = 0; p < n_pairs; p++)
-        for (int l = 0; l < LANES; l++) {
-            const float a = x[2 * p * LANES + l], b = x[(2 * p + 1) * LANES + l];
-            const uint16_t ah = bf16_from_f32(a), bh = bf16_from_f32(b);
-            const uint16_t al = bf16_from_f32(a - bf16_to_f32(ah));
-            const uint16_t bl = bf16_from_f32(b - bf16_to_f32(bh));
-            hi[p * LANES + l] = (uint32_t)ah | (uint32_t)bh << 16;
-            lo[p * LANES + l] = (uint32_t)al | (uint32_t)bl << 16;
-        }
-}
-
 /* ---- few tokens --------------------------------------------------------------------------- */
 
 void dot_rows_generic(float *dot, const struct few_in *in, enum dtype type, const uint8_t *w,

@@ -94,7 +94,6 @@ void quantize_act8(struct act8 *q, const float *x, int64_t n);
 #if CRIA_X86
 void quantize_act8_avx2(struct act8 *q, const float *x, int64_t n);
 #endif
-void split_bf16(uint32_t *hi, uint32_t *lo, const float *x, int64_t n_pairs);
 extern dot_rows_fn *const dot_table_generic[DT_COUNT];
 extern const uint8_t form_table_f32[DT_COUNT];
 
