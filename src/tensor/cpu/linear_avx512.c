@@ -9,7 +9,11 @@
  * one for each 16 weights to the lanes by one permutation.
  *
  * Up to 8 tokens share one unpacking, so a row of weights is decoded once. Sums of a token are made
- * in the same order whatever the number of tokens.
+ * in the same order whatever the number of tokens and of rows.
+ *
+ * Four rows side by side throughout, so that they share activations, lost: their kernels were up
+ * to a tenth faster from L1, but memory gives one stream 32 GB/s and four streams 16, and a row of
+ * prefetches for each only comes near (docs/performance.md). Rows beyond LONG gain by half.
  * Begin reading at dot_rows().
  */
 #include "tensor/cpu/cpu.h"
@@ -24,7 +28,71 @@
 #include "tensor/cpu/unpack_avx2.h"
 #include "tensor/cpu/unpack_avx512.h"
 
-enum { AHEAD = 2048 /* bytes of weights to prefetch */ };
+enum {
+    ROWS = 4,           /* of a tile of one token, at most */
+    CHUNK = 64,         /* weights of one vpdpbusd */
+    LONG = 4096,        /* elements of a row: activations of longer ones crowd weights out of L1 */
+    AHEAD = 4096,       /* bytes of weights to prefetch into L1 */
+    AHEAD_FLOAT = 2048, /* the same of float weights */
+    AHEAD_LONG = 32768, /* of long rows, into L2 */
+    LINE = 64,
+};
+
+/* What a tile, n_rows rows times n_tok tokens, reads. */
+struct tile {
+    const struct few_in *in;
+    const uint8_t *w;
+    size_t row_bytes;
+    int64_t ahead;
+};
+
+/* Prefetches n_bytes for a step that reads as many in several rows, `at` bytes having been read
+ * before it: but one line behind the other, as memory is read fastest. */
+INLINE TARGET_BF16 void prefetch(const struct tile *b, int64_t at, int64_t n_bytes)
+{
+    const char *p = (const char *)b->w + b->ahead + at;
+    if (b->in->k > LONG)
+        for (int64_t i = 0; i < n_bytes; i += LINE) _mm_prefetch(p + i, _MM_HINT_T1);
+    else
+        for (int64_t i = 0; i < n_bytes; i += LINE) _mm_prefetch(p + i, _MM_HINT_T0);
+}
+
+INLINE TARGET_BF16 __m256 fold(__m512 v)
+{
+    return _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+}
+
+INLINE TARGET_BF16 __m128 fold_4(__m512 v)
+{
+    const __m256 h = fold(v);
+    return _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+}
+
+/* The sums of the lanes of acc[r * n_tok + t] to dot[r * FEW + t]. Four rows share the last steps,
+ * which add the same pairs as one row alone. */
+INLINE TARGET_BF16 void put_sums(float *dot, const __m512 acc[], const int n_rows, const int n_tok)
+{
+    if (n_rows == 4 && n_tok == 1) {
+        const __m128 a = fold_4(acc[0]), b = fold_4(acc[1]), c = fold_4(acc[2]), d = fold_4(acc[3]);
+        const __m128 ab = _mm_add_ps(_mm_unpacklo_ps(a, b), _mm_unpackhi_ps(a, b));
+        const __m128 cd = _mm_add_ps(_mm_unpacklo_ps(c, d), _mm_unpackhi_ps(c, d));
+        const __m128 sum = _mm_add_ps(_mm_movelh_ps(ab, cd), _mm_movehl_ps(cd, ab));
+        _mm_store_ss(dot, sum);
+        _mm_store_ss(dot + FEW, _mm_movehdup_ps(sum));
+        _mm_store_ss(dot + 2 * FEW, _mm_unpackhi_ps(sum, sum));
+        _mm_store_ss(dot + 3 * FEW, _mm_shuffle_ps(sum, sum, 0xff));
+        return;
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < n_rows; r++)
+#pragma GCC unroll 8
+        for (int t = 0; t < n_tok; t++) {
+            const __m128 a = fold_4(acc[r * n_tok + t]), b = _mm_add_ps(a, _mm_movehl_ps(a, a));
+            _mm_store_ss(dot + r * FEW + t, _mm_add_ss(b, _mm_movehdup_ps(b)));
+        }
+}
+
+/* ---- float weights ------------------------------------------------------------------------ */
 
 /* 16 weights of a float type from element i of the row on. */
 INLINE TARGET_BF16 __m512 load_float_16(enum dtype type, const uint8_t *w, int64_t i)
@@ -35,41 +103,49 @@ INLINE TARGET_BF16 __m512 load_float_16(enum dtype type, const uint8_t *w, int64
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
 }
 
-INLINE TARGET_BF16 void step_float(__m512 acc[FEW][2], const float *x, int64_t ld_x,
-                                   enum dtype type, const uint8_t *w, int64_t i, const int n_tok)
+/* 32 elements, from element `at` of the activations and element 0 of the row at w. */
+INLINE TARGET_BF16 void step_float(__m512 acc[][2], const struct few_in *in, int64_t at,
+                                   enum dtype type, const uint8_t *w, const int n_tok)
 {
-    const __m512 w0 = load_float_16(type, w, i), w1 = load_float_16(type, w, i + 16);
+    const __m512 w0 = load_float_16(type, w, 0), w1 = load_float_16(type, w, 16);
 #pragma GCC unroll 8
     for (int t = 0; t < n_tok; t++) {
-        acc[t][0] = _mm512_fmadd_ps(w0, _mm512_loadu_ps(x + t * ld_x), acc[t][0]);
-        acc[t][1] = _mm512_fmadd_ps(w1, _mm512_loadu_ps(x + t * ld_x + 16), acc[t][1]);
+        const float *x = in->x + t * in->ld_x + at;
+        acc[t][0] = _mm512_fmadd_ps(w0, _mm512_loadu_ps(x), acc[t][0]);
+        acc[t][1] = _mm512_fmadd_ps(w1, _mm512_loadu_ps(x + 16), acc[t][1]);
     }
 }
 
-INLINE TARGET_BF16 void dot_float(float *dot, const struct few_in *in, enum dtype type,
-                                  const uint8_t *w, const int n_tok)
+INLINE TARGET_BF16 void dot_float(float *dot, const struct tile *b, enum dtype type,
+                                  const int n_rows, const int n_tok)
 {
+    const struct few_in *in = b->in;
     const int64_t size = type == DT_F32 ? 4 : 2;
-    __m512 acc[FEW][2];
+    __m512 acc[ROWS * FEW][2];
 #pragma GCC unroll 8
-    for (int t = 0; t < n_tok; t++) acc[t][0] = acc[t][1] = _mm512_setzero_ps();
+    for (int a = 0; a < n_rows * n_tok; a++) acc[a][0] = acc[a][1] = _mm512_setzero_ps();
     int64_t i = 0;
     for (; i + 32 <= in->k; i += 32) {
-        _mm_prefetch((const char *)w + size * i + AHEAD, _MM_HINT_T0);
-        if (type == DT_F32) _mm_prefetch((const char *)w + size * i + AHEAD + 64, _MM_HINT_T0);
-        step_float(acc, in->x + i, in->ld_x, type, w, i, n_tok);
+        prefetch(b, size * i * n_rows, size * 32 * n_rows);
+#pragma GCC unroll 4
+        for (int r = 0; r < n_rows; r++)
+            step_float(acc + r * n_tok, in, i, type, b->w + (size_t)r * b->row_bytes + size * i,
+                       n_tok);
     }
-    if (i < in->k) { /* the rest of the row, with zeros behind it */
+    for (int r = 0; r < n_rows && i < in->k; r++) { /* the rest of the row, with zeros behind it */
         uint8_t rest[32 * 4] = {0};
-        memcpy(rest, w + size * i, (size_t)(size * (in->k - i)));
-        step_float(acc, in->x + i, in->ld_x, type, rest, 0, n_tok);
+        memcpy(rest, b->w + (size_t)r * b->row_bytes + size * i, (size_t)(size * (in->k - i)));
+        step_float(acc + r * n_tok, in, i, type, rest, n_tok);
     }
+    __m512 sum[ROWS * FEW];
 #pragma GCC unroll 8
-    for (int t = 0; t < n_tok; t++)
-        dot[t] = _mm512_reduce_add_ps(_mm512_add_ps(acc[t][0], acc[t][1]));
+    for (int a = 0; a < n_rows * n_tok; a++) sum[a] = _mm512_add_ps(acc[a][0], acc[a][1]);
+    put_sums(dot, sum, n_rows, n_tok);
 }
 
-/* Scales of the 16 lanes of chunk c: lane l holds weights 64 c + 4 l and on. */
+/* ---- quantized weights -------------------------------------------------------------------- */
+
+/* Scales of the 16 lanes of chunk c of 256: lane l holds weights 64 c + 4 l and on. */
 INLINE TARGET_BF16 __m512 lane_scales(__m512 s, bool per_32, int c)
 {
     const __m512i quarter = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
@@ -78,33 +154,59 @@ INLINE TARGET_BF16 __m512 lane_scales(__m512 s, bool per_32, int c)
     return _mm512_permutexvar_ps(_mm512_add_epi32(quarter, _mm512_set1_epi32(4 * c)), s);
 }
 
+/* The float16 at word `first` of two blocks of `step` words, each for the 8 lanes of its block. */
+INLINE TARGET_BF16 __m512 block_scales(const uint8_t *b, int first, int step)
+{
+    const __m256i at =
+        _mm256_set_m128i(_mm_set1_epi16((short)(first + step)), _mm_set1_epi16((short)first));
+    if (first + step < 16) return _mm512_cvtph_ps(_mm256_permutexvar_epi16(at, load_32(b)));
+    const __m512i v = _mm512_permutexvar_epi16(_mm512_castsi256_si512(at), load_64(b));
+    return _mm512_cvtph_ps(_mm512_castsi512_si256(v));
+}
+
 INLINE TARGET_BF16 __m512 join(const __m256 v[2])
 {
     return _mm512_insertf32x8(_mm512_castps256_ps512(v[0]), v[1], 1);
 }
 
-/* 256 weights at b against the activations of each token. */
-INLINE TARGET_BF16 void step_quant(__m512 acc[FEW], const struct act8 *q, int64_t ld_q,
-                                   const struct unpack *f, bytes_64_fn *bytes, const uint8_t *b,
-                                   const int n_tok)
+/* acc += 64 weights times the activations: chunk c of `a`; v: the weights as bytes, s: the scales
+ * of their lanes. */
+INLINE TARGET_BF16 __m512 add_chunk(__m512 acc, __m512i v, __m512 s, const struct act8 *a,
+                                    int64_t c, bool has_min)
 {
+    const __m512i from = has_min ? _mm512_setzero_si512() : _mm512_load_si512(a->sum_128 + 16 * c);
+    const __m512i sum = _mm512_dpbusd_epi32(from, v, _mm512_load_si512(a->q + 64 * c));
+    const __m512 scale = _mm512_mul_ps(s, _mm512_load_ps(a->d + 16 * c));
+    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scale, acc);
+}
+
+/* acc += m times the activations of chunk c, m: what is added to each weight of a lane. */
+INLINE TARGET_BF16 __m512 add_minima(__m512 acc, __m512 m, const struct act8 *a, int64_t c)
+{
+    const __m512 d = _mm512_mul_ps(_mm512_load_ps(a->d + 16 * c), _mm512_set1_ps(-1.0f / 128));
+    const __m512 sums = _mm512_cvtepi32_ps(_mm512_load_si512(a->sum_128 + 16 * c));
+    return _mm512_fmadd_ps(m, _mm512_mul_ps(sums, d), acc);
+}
+
+/* 256 weights at w against the activations of each token. */
+INLINE TARGET_BF16 void step_256(__m512 acc[], const struct act8 *q, int64_t ld_q,
+                                 const struct unpack *f, bytes_64_fn *bytes, const uint8_t *w,
+                                 const int n_tok)
+{
+    const bool is_plain = f->block_elems == 32 && !f->has_min;
     const __m256 zero = _mm256_setzero_ps();
     __m256 s2[2] = {zero, zero}, m2[2] = {zero, zero};
-    f->scales(b, s2, m2);
+    if (!is_plain) f->scales(w, s2, m2);
     const __m512 s = f->per_32 ? _mm512_castps256_ps512(s2[0]) : join(s2), m = join(m2);
 #pragma GCC unroll 4
-    for (int c = 0; c < 4; c++) {
-        const __m512i v = bytes(b, c);
-        const __m512 lanes = lane_scales(s, f->per_32, c);
+    for (int c = 0; c < ACT / CHUNK; c++) {
+        const __m512i v = bytes(w, c);
+        const __m512 lanes = is_plain
+                                 ? block_scales(w + 2 * c * f->block_bytes, 0, f->block_bytes / 2)
+                                 : lane_scales(s, f->per_32, c);
 #pragma GCC unroll 8
-        for (int t = 0; t < n_tok; t++) {
-            const struct act8 *a = q + t * ld_q;
-            const __m512i from =
-                f->has_min ? _mm512_setzero_si512() : _mm512_load_si512(a->sum_128 + 16 * c);
-            const __m512i sum = _mm512_dpbusd_epi32(from, v, _mm512_load_si512(a->q + 64 * c));
-            const __m512 scale = _mm512_mul_ps(lanes, _mm512_load_ps(a->d + 16 * c));
-            acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scale, acc[t]);
-        }
+        for (int t = 0; t < n_tok; t++)
+            acc[t] = add_chunk(acc[t], v, lanes, q + t * ld_q, c, f->has_min);
     }
     if (!f->has_min) return;
 #pragma GCC unroll 8
@@ -112,51 +214,102 @@ INLINE TARGET_BF16 void step_quant(__m512 acc[FEW], const struct act8 *q, int64_
         acc[t] = _mm512_fnmadd_ps(m, _mm512_load_ps(q[t * ld_q].sum_16), acc[t]);
 }
 
-INLINE TARGET_BF16 void dot_quant(float *dot, const struct few_in *in, const struct unpack *f,
-                                  bytes_64_fn *bytes, const uint8_t *w, const int n_tok)
+/* Two blocks of 32 at w against chunk c of the activations. */
+INLINE TARGET_BF16 void step_64(__m512 acc[], const struct act8 *q, int64_t ld_q, int64_t c,
+                                const struct unpack *f, bytes_64_fn *bytes, const uint8_t *w,
+                                const int n_tok)
 {
-    const int64_t ld_q = in->ld_x / ACT;
-    const struct act8 *q = in->q;
-    __m512 acc[FEW];
+    const int words = f->block_bytes / 2;
+    const __m512i v = bytes(w, 0);
+    const __m512 s = block_scales(w, 0, words);
+    const __m512 m = f->has_min ? block_scales(w, 1, words) : s;
 #pragma GCC unroll 8
-    for (int t = 0; t < n_tok; t++) acc[t] = _mm512_setzero_ps();
-    int64_t i = 0;
-    for (; i + ACT <= in->k; i += ACT, w += f->act_bytes, q++) {
-        for (int p = 0; p < f->act_bytes; p += 64)
-            _mm_prefetch((const char *)w + AHEAD + p, _MM_HINT_T0);
-        step_quant(acc, q, ld_q, f, bytes, w, n_tok);
+    for (int t = 0; t < n_tok; t++) {
+        acc[t] = add_chunk(acc[t], v, s, q + t * ld_q, c, f->has_min);
+        if (f->has_min) acc[t] = add_minima(acc[t], m, q + t * ld_q, c);
     }
-    if (i < in->k) {
-        uint8_t rest[ACT_BYTES_MAX];
-        step_quant(acc, q, ld_q, f, bytes, unpack_rest(rest, f, w, in->k - i), n_tok);
-    }
-#pragma GCC unroll 8
-    for (int t = 0; t < n_tok; t++) dot[t] = _mm512_reduce_add_ps(acc[t]);
 }
 
-/* n_rows rows times n_tok tokens; `f` NULL: float weights of `type`. */
-INLINE TARGET_BF16 void dot_some(float *dot, const struct few_in *in, enum dtype type,
-                                 const struct unpack *f, bytes_64_fn *bytes, const uint8_t *w,
-                                 size_t row_bytes, int64_t n_rows, const int n_tok)
+/* The last k < 256 weights of a row: blocks of 32, two at a time. */
+INLINE TARGET_BF16 void step_rest(__m512 acc[], const struct act8 *q, int64_t ld_q, int64_t k,
+                                  const struct unpack *f, bytes_64_fn *bytes, const uint8_t *w,
+                                  const int n_tok)
 {
-    for (int64_t r = 0; r < n_rows; r++, w += row_bytes, dot += FEW)
+    if (f->block_elems == ACT) return; /* rows are whole blocks */
+    int64_t c = 0;
+    for (; k >= CHUNK; k -= CHUNK, c++, w += 2 * f->block_bytes)
+        step_64(acc, q, ld_q, c, f, bytes, w, n_tok);
+    if (k == 0) return;
+    uint8_t rest[2 * 64] = {0};
+    memcpy(rest, w, (size_t)f->block_bytes);
+    step_64(acc, q, ld_q, c, f, bytes, rest, n_tok);
+}
+
+INLINE TARGET_BF16 void dot_quant(float *dot, const struct tile *b, const struct unpack *f,
+                                  bytes_64_fn *bytes, const int n_rows, const int n_tok)
+{
+    __m512 acc[ROWS * FEW];
+#pragma GCC unroll 8
+    for (int a = 0; a < n_rows * n_tok; a++) acc[a] = _mm512_setzero_ps();
+    const int64_t ld_q = b->in->ld_x / ACT, k = b->in->k;
+    const struct act8 *q = b->in->q;
+    int64_t i = 0, at = 0;
+    for (; i + ACT <= k; i += ACT, at += f->act_bytes, q++)
+#pragma GCC unroll 4
+        for (int r = 0; r < n_rows; r++) {
+            prefetch(b, at * n_rows + r * f->act_bytes, f->act_bytes);
+            step_256(acc + r * n_tok, q, ld_q, f, bytes, b->w + (size_t)r * b->row_bytes + at,
+                     n_tok);
+        }
+    for (int r = 0; r < n_rows && i < k; r++)
+        step_rest(acc + r * n_tok, q, ld_q, k - i, f, bytes, b->w + (size_t)r * b->row_bytes + at,
+                  n_tok);
+    put_sums(dot, acc, n_rows, n_tok);
+}
+
+/* ---- rows by tokens ----------------------------------------------------------------------- */
+
+/* Rows by tiles of `tile_rows`, the last ones singly; `f` NULL: float weights of `type`. */
+INLINE TARGET_BF16 void dot_some(float *dot, struct tile *b, enum dtype type,
+                                 const struct unpack *f, bytes_64_fn *bytes, int64_t n_rows,
+                                 const int tile_rows, const int n_tok)
+{
+    for (; n_rows >= tile_rows; n_rows -= tile_rows) {
         if (f)
-            dot_quant(dot, in, f, bytes, w, n_tok);
+            dot_quant(dot, b, f, bytes, tile_rows, n_tok);
         else
-            dot_float(dot, in, type, w, n_tok);
+            dot_float(dot, b, type, tile_rows, n_tok);
+        b->w += (size_t)tile_rows * b->row_bytes;
+        dot += tile_rows * FEW;
+    }
+    for (; tile_rows > 1 && n_rows > 0; n_rows--, b->w += b->row_bytes, dot += FEW)
+        if (f)
+            dot_quant(dot, b, f, bytes, 1, n_tok);
+        else
+            dot_float(dot, b, type, 1, n_tok);
 }
 
-/* Rows of activations beyond n_tok are zeros, so that few numbers of tokens need code. */
+/* Rows of activations beyond n_tok are zeros, so that few numbers of tokens need code. Rows go one
+ * by one, the order in which memory is read fastest, but long ones share their activations, which
+ * come from L2. */
 INLINE TARGET_BF16 void dot_rows(float *dot, const struct few_in *in, enum dtype type,
                                  const struct unpack *f, bytes_64_fn *bytes, const uint8_t *w,
                                  size_t row_bytes, int64_t n_rows)
 {
-    if (in->n_tok == 1)
-        dot_some(dot, in, type, f, bytes, w, row_bytes, n_rows, 1);
+    struct tile b = {.in = in,
+                     .w = w,
+                     .row_bytes = row_bytes,
+                     .ahead = in->k > LONG ? AHEAD_LONG
+                              : f          ? AHEAD
+                                           : AHEAD_FLOAT};
+    if (in->n_tok == 1 && in->k > LONG)
+        dot_some(dot, &b, type, f, bytes, n_rows, ROWS, 1);
+    else if (in->n_tok == 1)
+        dot_some(dot, &b, type, f, bytes, n_rows, 1, 1);
     else if (in->n_tok <= 4)
-        dot_some(dot, in, type, f, bytes, w, row_bytes, n_rows, 4);
+        dot_some(dot, &b, type, f, bytes, n_rows, 1, 4);
     else
-        dot_some(dot, in, type, f, bytes, w, row_bytes, n_rows, FEW);
+        dot_some(dot, &b, type, f, bytes, n_rows, 1, FEW);
 }
 
 #define DOT(id, name, f, bytes)                                                                    \
