@@ -83,6 +83,8 @@ static const struct linear_case {
     {"three tokens, q k v",             3,  320,  33, 3, LINEAR_IN_RMSNORM, ANY,   false, false},
     {"four tokens exact",               4, 1024,  20, 1, LINEAR_IN_PLAIN,   EXACT, true,  true},
     {"seven tokens, residual",          7,  512,  18, 1, LINEAR_IN_SWIGLU,  ANY,   false, true},
+    {"one token, a long row",           1, 8448,   9, 1, LINEAR_IN_PLAIN,   ANY,   false, false},
+    {"four tokens, long rows",          4, 4640,   6, 1, LINEAR_IN_RMSNORM, ANY,   false, false},
     {"eight tokens",                    8,  288,  40, 1, LINEAR_IN_PLAIN,   ANY,   false, false},
     {"nine tokens exact, a tail",       9,  352,  45, 1, LINEAR_IN_PLAIN,   EXACT, true,  true},
     {"exact, k in uneven parts",       21, 2336,  18, 1, LINEAR_IN_PLAIN,   EXACT, true,  true},
