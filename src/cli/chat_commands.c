@@ -110,6 +110,8 @@ static bool run_stats(struct chat_session *c, const char *rest, struct err *err)
         t->n_prompt - t->n_cached, per_second(t->n_prompt - t->n_cached, t->read_s), t->n_cached);
     fprintf(stderr, "  written       %" PRId64 " tokens, %.1f tokens/s\n", t->n_generated,
             per_second(t->n_generated - c->n_turns, t->write_s));
+    fprintf(stderr, "  guessed ahead %" PRId64 " tokens, %" PRId64 " came true\n", t->n_drafted,
+            t->n_accepted);
     fprintf(stderr, "  context       %" PRId64 " of %" PRId32 " tokens used\n",
             chat_session_used(c), p->n_ctx);
     fprintf(stderr, "  model         %s, template %s\n", c->s.path, c->family->name);

@@ -84,7 +84,7 @@ bool chat_session_open(struct chat_session *c, const struct args *a, bool is_scr
                        const struct chat_listener *listener, struct err *err)
 {
     *c = (struct chat_session){.args = a, .listener = *listener};
-    const struct engine_options opt = options_engine(a);
+    const struct engine_options opt = options_engine_draft(a);
     prompt_today(c->today);
     c->bias = calloc(SAMPLER_MAX_BIAS, sizeof *c->bias);
     if (!c->bias) {
@@ -173,6 +173,8 @@ static bool on_event(void *user, const struct engine_event *ev)
     struct run *r = user;
     const struct chat_listener *l = &r->c->listener;
     r->turn.n_cached = ev->n_cached;
+    r->turn.n_drafted = ev->n_drafted;
+    r->turn.n_accepted = ev->n_accepted;
     if (ev->token >= 0) {
         r->end_ns = clock_ns();
         if (!r->first_ns) r->first_ns = r->end_ns;
@@ -237,6 +239,8 @@ static void add_turn(struct chat_session *c, struct run *r)
     c->sum.n_prompt += t->n_prompt;
     c->sum.n_cached += t->n_cached;
     c->sum.n_generated += t->n_generated;
+    c->sum.n_drafted += t->n_drafted;
+    c->sum.n_accepted += t->n_accepted;
     c->sum.read_s += t->read_s;
     c->sum.write_s += t->write_s;
     c->n_turns++;

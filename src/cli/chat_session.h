@@ -11,6 +11,7 @@
 /* What one answer took. */
 struct turn {
     int64_t n_prompt, n_cached, n_generated; /* tokens; cached ones were not read again */
+    int64_t n_drafted, n_accepted;           /* tokens guessed ahead; those that came true */
     int64_t n_forgotten;                     /* messages that a context shift took away */
     double read_s, write_s;                  /* until the first token; from there to the last */
     enum finish finish;

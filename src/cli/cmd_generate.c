@@ -31,6 +31,7 @@ struct answer {
     struct buf logprobs; /* JSON array elements */
     enum finish finish;
     const char *stop_text;
+    int32_t n_drafted, n_accepted;
 };
 
 struct generation {
@@ -93,6 +94,8 @@ static bool on_event(void *user, const struct engine_event *ev)
         if (ev->sampled && args_int(g->a, "logprobs") > 0) note_logprobs(g, an, ev);
     }
     g->n_cached = ev->n_cached;
+    an->n_drafted = ev->n_drafted;
+    an->n_accepted = ev->n_accepted;
     if (ev->n_text) {
         buf_append(&an->text, ev->text, ev->n_text);
         if (!g->is_json && g->n_answers == 1) {
@@ -168,6 +171,28 @@ static bool dump_logits(struct generation *g, const char *path, struct err *err)
     return npy_commit(f, err);
 }
 
+static void sum_guesses(const struct generation *g, int64_t *n_drafted, int64_t *n_accepted)
+{
+    *n_drafted = *n_accepted = 0;
+    for (int32_t i = 0; i < g->n_answers; i++) {
+        *n_drafted += g->answer[i].n_drafted;
+        *n_accepted += g->answer[i].n_accepted;
+    }
+}
+
+static void write_speculation(struct json_writer *w, const struct generation *g)
+{
+    int64_t n_drafted = 0, n_accepted = 0;
+    sum_guesses(g, &n_drafted, &n_accepted);
+    json_key(w, "speculation");
+    json_object(w);
+    json_key(w, "drafted");
+    json_int(w, n_drafted);
+    json_key(w, "accepted");
+    json_int(w, n_accepted);
+    json_end(w);
+}
+
 static void write_timings(struct json_writer *w, const struct generation *g)
 {
     const double first_s = (double)(g->first_ns - g->begin_ns) * 1e-9;
@@ -230,6 +255,7 @@ static bool print_json(const struct generation *g, struct err *err)
         }
         json_end(&w);
     }
+    write_speculation(&w, g);
     write_timings(&w, g);
     json_end(&w);
     const bool ok = buf_check(&b, "the result", err);
@@ -276,13 +302,17 @@ static void print_answers(const struct generation *g)
 
 static void print_stats(const struct generation *g)
 {
+    int64_t n_drafted = 0, n_accepted = 0;
     if (g->is_json || args_flag(g->a, "quiet") || !g->first_ns) return;
+    sum_guesses(g, &n_drafted, &n_accepted);
     const double first_s = (double)(g->first_ns - g->begin_ns) * 1e-9;
     const double rest_s = (double)(g->end_ns - g->first_ns) * 1e-9;
     fprintf(stderr, "[%zu prompt tokens, first token after %.0f ms; %d tokens", g->prompt.n,
             first_s * 1e3, g->n_decoded);
     if (g->n_decoded > 1 && rest_s > 0)
         fprintf(stderr, ", %.1f tokens/s", (g->n_decoded - 1) / rest_s);
+    if (n_drafted > 0)
+        fprintf(stderr, ", %" PRId64 " of %" PRId64 " guesses right", n_accepted, n_drafted);
     fprintf(stderr, "; ended by %s]\n", finish_name(g->answer[0].finish));
 }
 
@@ -346,7 +376,7 @@ static int generate_run(const struct args *a, struct err *err)
     }
     struct sigaction sa = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
     sigaction(SIGINT, &sa, NULL);
-    struct engine_options opt = options_engine(a);
+    struct engine_options opt = options_engine_draft(a);
     opt.n_seqs = g->n_answers;
     if (args_str(a, "dump-logits")) opt.max_logit_rows = 64;
     bool ok = session_open(a, &opt, &g->s, err) && generate(g, err);
@@ -391,8 +421,8 @@ static const struct option options[] = {
     /* clang-format on */
 };
 
-static const struct option_group *const groups[] = {&model_group, &engine_group, &sampling_group,
-                                                    NULL};
+static const struct option_group *const groups[] = {&model_group, &engine_group, &draft_group,
+                                                    &sampling_group, NULL};
 
 const struct command cmd_generate = {
     .name = "generate",

@@ -54,6 +54,17 @@ static const struct option engine_rows[] = {
 };
 const struct option_group engine_group = {"Engine", engine_rows};
 
+/* Apart from the engine's: bench and perplexity measure the model, not luck. */
+static const struct option draft_rows[] = {
+    /* clang-format off */
+    /* name         letter arg      kind      min max               default choices rep    help */
+    {"draft",       0,     "N",     OPT_INT,  0,  ENGINE_MAX_DRAFT, "6",    NULL,   false, "most tokens to guess ahead where the text repeats itself; 0: none; the answer is the same"},
+    {"draft-model", 0,     "MODEL", OPT_FILE, 0,  0,                NULL,   NULL,   false, "a smaller model with the same vocabulary that guesses too"},
+    {0},
+    /* clang-format on */
+};
+const struct option_group draft_group = {"Guessing ahead", draft_rows};
+
 static const struct option sampling_rows[] = {
     /* clang-format off */
     /* name               letter arg    kind       min    max     default choices rep   help */
@@ -97,6 +108,13 @@ struct engine_options options_engine(const struct args *a)
         .max_batch_tok = (int32_t)args_int(a, "batch"),
         .kv_dtype = kv ? kv->id : DT_COUNT,
     };
+}
+
+struct engine_options options_engine_draft(const struct args *a)
+{
+    struct engine_options o = options_engine(a);
+    o.n_draft = (int32_t)args_int(a, "draft");
+    return o;
 }
 
 /* "128001=-5" or "<|eot_id|>=-inf". */
@@ -170,6 +188,17 @@ static void print_banner(const struct session *s)
         (double)p->available_bytes / 1e9);
 }
 
+/* A command without the draft group has n_draft 0. */
+static bool open_draft_model(const struct args *a, struct engine_options *o, struct session *s,
+                             struct err *err)
+{
+    char path[sizeof s->path];
+    if (o->n_draft == 0 || !args_has(a, "draft-model")) return true;
+    if (!hub_find_model(args_str(a, "draft-model"), path, err)) return false;
+    o->draft_model = s->draft_model = model_open(path, err);
+    return s->draft_model != NULL;
+}
+
 bool session_open(const struct args *a, const struct engine_options *opt, struct session *s,
                   struct err *err)
 {
@@ -179,7 +208,9 @@ bool session_open(const struct args *a, const struct engine_options *opt, struct
     s->model = model_open(s->path, err);
     if (!s->model || !model_require_tokenizer(s->model, err)) goto fail;
     if (opt) {
-        s->engine = engine_new(s->model, opt, err);
+        struct engine_options o = *opt;
+        if (!open_draft_model(a, &o, s, err)) goto fail;
+        s->engine = engine_new(s->model, &o, err);
         if (!s->engine) goto fail;
         print_banner(s);
     }
@@ -194,6 +225,7 @@ void session_close(struct session *s)
 {
     engine_free(s->engine);
     model_close(s->model);
+    model_close(s->draft_model);
     s->engine = NULL;
-    s->model = NULL;
+    s->model = s->draft_model = NULL;
 }

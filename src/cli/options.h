@@ -11,6 +11,7 @@
 
 extern const struct option_group model_group;    /* --model */
 extern const struct option_group engine_group;   /* --threads --ctx --kv --isa --batch */
+extern const struct option_group draft_group;    /* --draft --draft-model */
 extern const struct option_group sampling_group; /* --temp --top-k ... --seed */
 
 /* The path of the model: --model, or the default model in the cache. `path` (1024 bytes) is filled.
@@ -20,6 +21,9 @@ bool options_model_path(const struct args *a, char *path, struct err *err) CRIA_
 /* Engine options from the engine group. */
 struct engine_options options_engine(const struct args *a);
 
+/* The same with guesses by the draft group; session_open() opens the draft model. */
+struct engine_options options_engine_draft(const struct args *a);
+
 /* Sampling from the sampling group. `bias` is filled from --bias and must outlive the result;
  * strings in --bias are looked up in `t`. */
 bool options_sampling(const struct args *a, const struct tokenizer *t,
@@ -28,7 +32,7 @@ bool options_sampling(const struct args *a, const struct tokenizer *t,
 
 /* A model and an engine on it, as most commands want them. */
 struct session {
-    struct model *model;
+    struct model *model, *draft_model; /* draft_model may be NULL */
     struct engine *engine;
     int64_t load_ns;
     char path[1024];

@@ -38,6 +38,15 @@ static struct engine_event event_of(const struct request *r, int32_t i_answer)
     };
 }
 
+static struct engine_event event_of_answer(const struct answer *a)
+{
+    struct engine_event ev = event_of(a->req, a->i_answer);
+    ev.n_generated = a->n_generated;
+    ev.n_drafted = a->n_drafted;
+    ev.n_accepted = a->n_accepted;
+    return ev;
+}
+
 /* A listener that says no cancels the whole request; the step's end acts on it. */
 static void tell(struct request *r, const struct engine_event *ev)
 {
@@ -61,7 +70,8 @@ void answer_begin(struct engine *e, struct answer *a, struct request *r, int32_t
     a->req = r;
     a->i_answer = i;
     a->is_waiting = i > 0;
-    a->n_fed = a->n_generated = 0;
+    a->n_fed = a->n_generated = a->n_drafted = a->n_accepted = 0;
+    guess_begin(&a->guess);
     a->stream = (struct decode_stream){.is_started = continues_text(e, r)};
     buf_clear(&a->held);
     a->line.n_ids = r->params.n_prompt;
@@ -96,11 +106,10 @@ static void finish(struct engine *e, struct answer *a, struct engine_event *ev)
 
 void answer_end(struct engine *e, struct answer *a, enum finish how, const struct err *why)
 {
-    struct engine_event ev = event_of(a->req, a->i_answer);
+    struct engine_event ev = event_of_answer(a);
     if (e->tokenizer) decode_stream_flush(&a->stream, &a->held);
     ev.finish = how;
     ev.err = why;
-    ev.n_generated = a->n_generated;
     if (a->n_generated == 0) ev.n_prompt_done = a->n_fed;
     if (!a->held.is_failed && a->held.n_bytes) ev.text = a->held.data, ev.n_text = a->held.n_bytes;
     finish(e, a, &ev);
@@ -132,6 +141,7 @@ static void shift(struct engine *e, struct answer *a)
             (size_t)(l->n_ids - n_keep) * sizeof *l->ids);
     kv_cache_trim(e->kv, l->seq, n_keep);
     a->n_fed = n_keep;
+    lookup_begin(&a->guess.lookup);
 }
 
 /* Why the answer ends after this token, if it does. */
@@ -176,7 +186,7 @@ void answer_take(struct engine *e, struct answer *a, const struct sampled *picke
     const int32_t id = picked->id;
     const bool is_stop = !p->ignores_eos && e->tokenizer && tokenizer_is_stop(e->tokenizer, id);
     const bool is_told = !is_stop || p->shows_special;
-    struct engine_event ev = event_of(a->req, a->i_answer);
+    struct engine_event ev = event_of_answer(a);
     struct err err = {0};
     if (is_told) {
         a->line.ids[a->line.n_ids++] = id;

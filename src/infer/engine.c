@@ -17,6 +17,7 @@
 
 #include "base/checked.h"
 #include "base/os.h"
+#include "infer/drafter.h"
 
 enum { DEFAULT_CTX = 8192, DEFAULT_BATCH = 512, MAX_CTX = 1 << 24, MAX_BATCH = 1 << 16 };
 
@@ -41,14 +42,31 @@ static bool resolve(const struct model_config *c, struct engine_options *o, stru
         !in_range("n_ctx", o->n_ctx, 1, MAX_CTX, err) ||
         !in_range("n_seqs", o->n_seqs, 1, ENGINE_MAX_SEQS, err) ||
         !in_range("max_batch_tok", o->max_batch_tok, 1, MAX_BATCH, err) ||
-        !in_range("max_logit_rows", o->max_logit_rows, 0, MAX_BATCH, err))
+        !in_range("max_logit_rows", o->max_logit_rows, 0, MAX_BATCH, err) ||
+        !in_range("n_draft", o->n_draft, 0, ENGINE_MAX_DRAFT, err))
         return false;
     /* every running answer has its next token in each batch */
     if (o->max_batch_tok < o->n_seqs) o->max_batch_tok = o->n_seqs;
     if (o->max_logit_rows < o->n_seqs) o->max_logit_rows = o->n_seqs;
+    /* guessing steps want all their logits */
+    if (o->n_draft > 0 && o->max_logit_rows < ENGINE_FEW_TOK) o->max_logit_rows = ENGINE_FEW_TOK;
     if (o->max_logit_rows > o->max_batch_tok) o->max_logit_rows = o->max_batch_tok;
     if (o->cache_tok == 0) o->cache_tok = (int64_t)o->n_ctx * o->n_seqs;
     return in_range("cache_tok", o->cache_tok, o->n_ctx, INT32_MAX - KV_PAGE_TOK, err);
+}
+
+static bool has_drafter(const struct engine_options *o) { return o->n_draft && o->draft_model; }
+
+static struct drafter_options drafter_options(const struct engine_options *o, const struct ops *ops,
+                                              struct team *team)
+{
+    return (struct drafter_options){.model = o->draft_model,
+                                    .ops = ops,
+                                    .team = team,
+                                    .n_ctx = o->n_ctx,
+                                    .n_slots = o->n_seqs,
+                                    .max_batch_tok = o->max_batch_tok,
+                                    .kv_dtype = o->kv_dtype};
 }
 
 static bool fill_plan(struct engine *e, const struct engine_options *o, const struct ops *ops,
@@ -60,11 +78,19 @@ static bool fill_plan(struct engine *e, const struct engine_options *o, const st
     if (tok_bytes == 0)
         return err_set(err, ERR_USAGE, "kv_dtype: %s does not fit heads of %d; use f16",
                        dtype_info(o->kv_dtype)->name, (int)c->d_head);
-    const size_t work =
-        forward_plan_bytes(c, ops, o->n_threads, o->max_batch_tok, o->max_logit_rows, o->n_ctx);
+    size_t draft_cache = 0, draft_work = 0;
+    if (has_drafter(o)) {
+        const struct drafter_options d = drafter_options(o, ops, NULL);
+        if (!drafter_check(e->model, o->draft_model, err)) return false;
+        if (!drafter_plan(&d, o->n_threads, &draft_cache, &draft_work))
+            return err_set(err, ERR_USAGE, "kv_dtype: %s does not fit the draft model; use f16",
+                           dtype_info(o->kv_dtype)->name);
+    }
+    const size_t work = draft_work + forward_plan_bytes(c, ops, o->n_threads, o->max_batch_tok,
+                                                        o->max_logit_rows, o->n_ctx);
     const uint64_t available = os_memory_available();
     if (!size_mul(tok_bytes, (size_t)o->cache_tok + KV_PAGE_TOK, &cache) ||
-        !size_add(cache, work, &sum) || sum > available)
+        !size_add(cache, draft_cache, &cache) || !size_add(cache, work, &sum) || sum > available)
         return err_set(err, ERR_MEMORY,
                        "the cache of %" PRId64 " positions takes %.2f GiB and a step %.2f GiB, but "
                        "%.2f GiB are free; lower n_ctx (--ctx), n_seqs or max_batch_tok (--batch)",
@@ -97,7 +123,7 @@ static bool make_arrays(struct engine *e, struct err *err)
     e->order = calloc(n_seqs, sizeof *e->order);
     if (!e->token || !e->pos || !e->seq || !e->wants || !e->run || !e->run_n || !e->order)
         return err_set(err, ERR_MEMORY, "no memory for batches of %d tokens", (int)n);
-    if (!prefix_init(e, err)) return false;
+    if (!prefix_init(e, err) || !guess_init(e, err)) return false;
     for (int32_t i = 0; i < e->n_seqs; i++) {
         struct buf *held = &e->slot[i].held;
         /* a token, a stop string and what a character holds back; grown once, here */
@@ -121,6 +147,11 @@ static bool make_parts(struct engine *e, const struct engine_options *o, const s
                          2 * e->n_seqs + N_MORE_PREFIXES + 1, err);
     if (!e->kv) return false;
     e->n_pages = kv_cache_free_tokens(e->kv) / KV_PAGE_TOK;
+    if (has_drafter(o)) {
+        const struct drafter_options d = drafter_options(o, ops, e->team);
+        e->drafter = drafter_new(&d, err);
+        if (!e->drafter) return false;
+    }
     e->work = sampler_work_new(e->n_vocab, err);
     return e->work && make_arrays(e, err);
 }
@@ -143,6 +174,7 @@ struct engine *engine_new(const struct model *m, const struct engine_options *op
     e->n_seqs = o.n_seqs;
     e->max_batch_tok = o.max_batch_tok;
     e->max_logit_rows = o.max_logit_rows;
+    e->n_draft = o.n_draft;
     if (fill_plan(e, &o, ops, err) && make_parts(e, &o, ops, err)) return e;
     engine_free(e);
     return NULL;
@@ -165,7 +197,9 @@ void engine_free(struct engine *e)
 {
     if (!e) return;
     free_requests(e);
+    guess_release(e);
     prefix_release(e);
+    drafter_free(e->drafter);
     sampler_work_free(e->work);
     kv_cache_free(e->kv);
     forward_free(e->forward);
@@ -190,6 +224,8 @@ struct engine_status engine_status(const struct engine *e)
         .n_running = atomic_load_explicit(&e->told_running, memory_order_relaxed),
         .n_prompt = atomic_load_explicit(&e->told_prompt, memory_order_relaxed),
         .n_generated = atomic_load_explicit(&e->told_generated, memory_order_relaxed),
+        .n_drafted = atomic_load_explicit(&e->told_drafted, memory_order_relaxed),
+        .n_accepted = atomic_load_explicit(&e->told_accepted, memory_order_relaxed),
     };
 }
 

@@ -18,6 +18,7 @@
 
 struct engine;
 
+#define ENGINE_MAX_DRAFT 6
 struct engine_options {
     int n_threads;          /* 0: one per physical core */
     const char *isa;        /* NULL: best, or CRIA_ISA in the environment (read by cli) */
@@ -27,6 +28,10 @@ struct engine_options {
     int64_t cache_tok;      /* positions in the cache in all, >= n_ctx; 0: n_ctx * n_seqs */
     enum dtype kv_dtype;    /* DT_COUNT: F16 */
     int32_t max_logit_rows; /* 0: n_seqs; scoring wants max_batch_tok */
+    /* Most tokens guessed ahead for an answer, 0..ENGINE_MAX_DRAFT; 0: none. Changes how fast
+     * answers come, not what they say (speculate.c). */
+    int32_t n_draft;
+    const struct model *draft_model; /* kept; guesses where the text itself does not; NULL: none */
 };
 
 /* Memory and machine, for the banner and `inspect`. */
@@ -37,7 +42,8 @@ struct engine_plan {
     uint64_t weight_bytes, cache_bytes, work_bytes, available_bytes;
 };
 
-/* Keeps `m`. Refuses with ERR_MEMORY, naming the sums, when cache and work do not fit. */
+/* Keeps `m`. Refuses with ERR_MEMORY, naming the sums, when cache and work do not fit; with
+ * ERR_USAGE, naming both, a draft model of another vocabulary. */
 struct engine *engine_new(const struct model *m, const struct engine_options *opt, struct err *err);
 void engine_free(struct engine *e); /* NULL is fine; ends all requests without calling listeners */
 const struct engine_plan *engine_plan(const struct engine *e);
@@ -66,6 +72,7 @@ struct engine_event {
     const char *stop_text;         /* the stop string that ended it, or NULL */
     const struct err *err;         /* FINISH_ERROR only */
     int32_t n_prompt, n_cached, n_generated;
+    int32_t n_drafted, n_accepted; /* tokens guessed ahead so far, and how many came true */
     /* The prompt's progress, for events before the first token (token -1, n_text 0). */
     int32_t n_prompt_done;
 };
@@ -117,6 +124,7 @@ int64_t engine_free_tokens(const struct engine *e);
 struct engine_status {
     int32_t n_queued, n_running;   /* requests waiting, answers under way */
     int64_t n_prompt, n_generated; /* tokens read and sampled since the engine was made */
+    int64_t n_drafted, n_accepted; /* tokens guessed ahead, and those that came true */
 };
 struct engine_status engine_status(const struct engine *e);
 

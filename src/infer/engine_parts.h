@@ -5,8 +5,9 @@
  * an answer ends its line moves to the prefix cache, where a later prompt may find it.
  *
  * Invariants
- *   E1  a used slot's sequence holds exactly positions [0, n_fed) of its line; n_fed < n_ids while
- *       the answer runs, so there is always a token to feed.
+ *   E1  between steps a used slot's sequence holds exactly positions [0, n_fed) of its line;
+ *       n_fed < n_ids while the answer runs, so there is always a token to feed. While a step's
+ *       logits are used, guesses may follow in the sequence.
  *   E2  the pages that running answers may ever need were committed when their request was
  *       admitted and never exceed the cache, so what is missing at a step is held by the prefix
  *       cache and can be taken from it: a request that has begun never waits or is thrown out.
@@ -19,6 +20,7 @@
 
 #include "base/buf.h"
 #include "infer/engine.h"
+#include "infer/lookup.h"
 #include "infer/stops.h"
 
 enum {
@@ -26,6 +28,8 @@ enum {
     ENGINE_MAX_QUEUE = 1024,
     N_CANCEL_CELLS = 2048, /* above queue and slots together: live handles never share a cell */
     N_MORE_PREFIXES = 7,   /* ended lines kept beyond one per slot */
+    /* A larger batch goes another way through the kernels (tensor/cpu/linear.h, FEW). */
+    ENGINE_FEW_TOK = ENGINE_MAX_DRAFT + 1,
 };
 
 struct line {
@@ -51,13 +55,24 @@ struct request {
     bool is_cancelled;
 };
 
+/* What an answer puts into a batch behind its next token, and what was learnt from it. */
+struct guess {
+    int32_t id[ENGINE_MAX_DRAFT];
+    int32_t n; /* 0 outside of a step */
+    bool is_model;
+    struct lookup lookup;
+    int32_t n_need;                     /* likeness that the lookup asks for */
+    int32_t n_bold, n_patience, n_wait; /* of the smaller model: guesses at once, steps of rest */
+};
+
 struct answer {
     struct request *req; /* NULL: the slot is free */
     int32_t i_answer;
     bool is_waiting; /* E3 */
     struct line line;
     int32_t n_fed;
-    int32_t n_generated;
+    int32_t n_generated, n_drafted, n_accepted;
+    struct guess guess;
     struct decode_stream stream;
     struct buf held; /* text not told yet */
 };
@@ -66,11 +81,12 @@ struct engine {
     const struct model *model;
     const struct tokenizer *tokenizer; /* or NULL */
     struct engine_plan plan;
-    int32_t n_vocab, n_ctx, n_seqs, max_batch_tok, max_logit_rows;
+    int32_t n_vocab, n_ctx, n_seqs, max_batch_tok, max_logit_rows, n_draft;
     struct team *team;
     struct forward *forward;
     struct kv_cache *kv;
     struct sampler_work *work;
+    struct drafter *drafter; /* or NULL */
 
     struct answer *slot; /* [n_seqs] */
     int32_t *order;      /* used slots in order of admission, [n_seqs] */
@@ -93,7 +109,7 @@ struct engine {
     int32_t n_runs, n_tok;
 
     _Atomic int32_t told_queued, told_running;
-    _Atomic int64_t told_prompt, told_generated;
+    _Atomic int64_t told_prompt, told_generated, told_drafted, told_accepted;
 };
 
 /* ---- request.c ---- */
@@ -114,6 +130,15 @@ void answer_end(struct engine *e, struct answer *a, enum finish finish, const st
 /* Ends a request that holds no slots yet. */
 void request_end(struct engine *e, struct request *r, enum finish finish, const struct err *why);
 
+/* ---- speculate.c ---- */
+bool guess_init(struct engine *e, struct err *err) CRIA_CHECK;
+void guess_release(struct engine *e);
+void guess_begin(struct guess *g); /* for an answer that begins */
+/* Guesses for the answers that have their next token. */
+bool guess_all(struct engine *e, struct err *err) CRIA_CHECK;
+/* How many of g->n came true; they are forgotten. */
+void guess_learn(struct guess *g, int32_t n_right);
+
 /* ---- prefix_cache.c ---- */
 bool prefix_init(struct engine *e, struct err *err) CRIA_CHECK;
 void prefix_release(struct engine *e);
@@ -122,7 +147,7 @@ void prefix_release(struct engine *e);
 int32_t prefix_open(struct engine *e, struct line *line);
 /* A sequence that shares the first n_tok positions of `src`. */
 int32_t prefix_fork(struct engine *e, int32_t src, int32_t n_tok);
-/* Keeps an ended line whose first n_fed ids are in the cache; `line` is empty after. */
+/* Keeps the first n_fed ids of an ended line, which are in the cache; `line` is empty after. */
 void prefix_keep(struct engine *e, struct line *line, int32_t n_fed);
 /* Closes the least recently used one; false if there is none. */
 bool prefix_evict(struct engine *e);

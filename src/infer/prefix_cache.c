@@ -138,6 +138,7 @@ void prefix_keep(struct engine *e, struct line *line, int32_t n_fed)
 {
     if (line->seq >= 0 && n_fed == 0) kv_cache_close_seq(e->kv, line->seq);
     if (line->seq >= 0 && n_fed > 0) {
+        kv_cache_trim(e->kv, line->seq, n_fed); /* guesses */
         line->n_ids = n_fed;
         struct prefix *p = place_for(e, line);
         const struct line empty = p->line;

@@ -369,3 +369,16 @@ void sampler_pick(struct sampler *s, const float *logits, struct sampled *out)
     s->logits = NULL;
     if (tells) out->logprob = (float)((double)logits[out->id] - sum);
 }
+
+struct rng sampler_rng(const struct sampler *s) { return s->rng; }
+
+int32_t sampler_would_pick(const struct sampler *s, const float *logits, struct rng *rng)
+{
+    struct sampler t = *s; /* shares work memory and history, which picking only reads */
+    struct sampled picked;
+    t.rng = *rng;
+    t.params.n_logprobs = 0;
+    sampler_pick(&t, logits, &picked);
+    *rng = t.rng;
+    return picked.id;
+}

@@ -85,6 +85,11 @@ void sampler_accept(struct sampler *s, int32_t id);
  */
 void sampler_pick(struct sampler *s, const float *logits, struct sampled *out);
 
+/* What `s` would pick from these logits with the random numbers from *rng on (at first those it
+ * will use next itself); neither learns nor takes any: for guessing ahead. */
+struct rng sampler_rng(const struct sampler *s);
+int32_t sampler_would_pick(const struct sampler *s, const float *logits, struct rng *rng);
+
 /* The chain's steps in their order, ended by name NULL: for the sampler, help, docs and tests. */
 enum sampler_stage {
     STAGE_LOGITS, /* changes single logits */

@@ -8,6 +8,9 @@
  * batch runs; whoever has logits picks a token. So a long prompt slows the others down by at most
  * the time of one full batch, and never stops them.
  *
+ * An answer may put guesses of its next tokens behind the next one (speculate.c); it then takes as
+ * many tokens from the step as came true, and one more.
+ *
  * Pages that are missing are taken from the prefix cache, least recently used first, by trying:
  * forward_run() says ERR_BUSY and has changed nothing. E2 says that this ends well.
  *
@@ -90,27 +93,30 @@ static void admit(struct engine *e)
 
 /* ---- the batch ---- */
 
-/* Puts the next n tokens of a slot's line into the batch. */
+/* Puts the next n tokens of a slot's line, and then what is guessed, into the batch. */
 static void add_run(struct engine *e, int32_t slot, int32_t n)
 {
     struct answer *a = &e->slot[slot];
     for (int32_t i = 0; i < n; i++) {
-        const int32_t at = e->n_tok++;
-        e->token[at] = a->line.ids[a->n_fed + i];
-        e->pos[at] = a->n_fed + i;
-        e->seq[at] = a->line.seq;
-        e->wants[at] = a->n_fed + i + 1 == a->line.n_ids;
+        const int32_t at = e->n_tok++, pos = a->n_fed + i, n_beyond = pos - a->line.n_ids;
+        e->token[at] = n_beyond < 0 ? a->line.ids[pos] : a->guess.id[n_beyond];
+        e->pos[at] = pos;
+        /* each as if alone, so that guessing does not change a bit of what it would have been */
+        e->seq[at] = a->guess.n > 0 && i % 2 ? kv_cache_alias(a->line.seq) : a->line.seq;
+        e->wants[at] = n_beyond >= -1;
     }
     e->run[e->n_runs] = slot;
     e->run_n[e->n_runs++] = n;
 }
 
-static void build_batch(struct engine *e)
+static bool build_batch(struct engine *e, struct err *err)
 {
     e->n_tok = e->n_runs = 0;
+    if (e->n_draft > 0 && !guess_all(e, err)) return false;
     for (int32_t i = 0; i < e->n_order; i++) {
         const struct answer *a = nth(e, i);
-        if (!a->is_waiting && a->line.n_ids - a->n_fed == 1) add_run(e, e->order[i], 1);
+        if (!a->is_waiting && a->line.n_ids - a->n_fed == 1)
+            add_run(e, e->order[i], 1 + a->guess.n);
     }
     for (int32_t i = 0; i < e->n_order && e->n_tok < e->max_batch_tok; i++) {
         const struct answer *a = nth(e, i);
@@ -118,6 +124,7 @@ static void build_batch(struct engine *e)
         if (a->is_waiting || n_unread == 1) continue;
         add_run(e, e->order[i], n_unread < n_room ? n_unread : n_room);
     }
+    return true;
 }
 
 static bool run_batch(struct engine *e, const float **logits, struct err *err)
@@ -151,17 +158,43 @@ static void wake_siblings(struct engine *e, const struct answer *first)
     }
 }
 
-static void pick(struct engine *e, struct answer *a, const float *logits)
+static void count(_Atomic int64_t *n, int32_t more)
+{
+    atomic_fetch_add_explicit(n, more, memory_order_relaxed);
+}
+
+/* True if it picks what was guessed (-1: nothing was), and the answer goes on. */
+static bool pick(struct engine *e, struct answer *a, const float *logits, int32_t guess)
 {
     struct request *r = a->req;
     if (r->params.n_predict == 0) {
         answer_end(e, a, FINISH_LENGTH, NULL);
-        return;
+        return false;
     }
     struct sampled picked;
     sampler_pick(r->sampler[a->i_answer], logits, &picked);
+    const bool is_right = picked.id == guess;
+    a->n_accepted += is_right;
+    count(&e->told_accepted, is_right);
+    count(&e->told_generated, 1);
     answer_take(e, a, &picked);
-    atomic_fetch_add_explicit(&e->told_generated, 1, memory_order_relaxed);
+    return is_right && a->req && !request_is_cancelled(e, a->req);
+}
+
+/* Picks as long as the picks are the guesses; what was fed behind them is forgotten. */
+static void pick_guessed(struct engine *e, struct answer *a, const float *logits)
+{
+    struct guess *g = &a->guess;
+    const int32_t begin = a->n_fed, n_before = a->n_accepted;
+    a->n_drafted += g->n;
+    count(&e->told_drafted, g->n);
+    for (int32_t i = 0; i <= g->n; i++, logits += e->n_vocab) {
+        a->n_fed = begin + 1 + i;
+        if (!pick(e, a, logits, i < g->n ? g->id[i] : -1)) break;
+    }
+    if (!a->req) return;
+    kv_cache_trim(e->kv, a->line.seq, a->n_fed);
+    guess_learn(g, a->n_accepted - n_before);
 }
 
 /* The first answer to have read its prompt picks for its siblings too, from the same logits. */
@@ -170,10 +203,10 @@ static void pick_all(struct engine *e, struct answer *first, const float *logits
     const bool is_prompt = first->n_generated == 0 && first->req->params.n_answers > 1;
     const struct request *r = first->req;
     if (is_prompt) wake_siblings(e, first);
-    pick(e, first, logits);
+    pick(e, first, logits, -1);
     for (int32_t i = 0; is_prompt && i < e->n_order; i++)
         if (nth(e, i)->req == r && nth(e, i) != first && nth(e, i)->n_generated == 0)
-            pick(e, nth(e, i), logits);
+            pick(e, nth(e, i), logits, -1);
 }
 
 static void use_logits(struct engine *e, const float *logits)
@@ -182,10 +215,14 @@ static void use_logits(struct engine *e, const float *logits)
     for (int32_t i = 0; i < e->n_runs; i++) {
         struct answer *a = &e->slot[e->run[i]];
         at += e->run_n[i];
+        if (a->guess.n > 0) {
+            pick_guessed(e, a, logits);
+            logits += (size_t)e->run_n[i] * (size_t)e->n_vocab;
+            continue;
+        }
         a->n_fed += e->run_n[i];
         const bool is_prompt = a->n_generated == 0;
-        if (is_prompt)
-            atomic_fetch_add_explicit(&e->told_prompt, e->run_n[i], memory_order_relaxed);
+        if (is_prompt) count(&e->told_prompt, e->run_n[i]);
         if (!e->wants[at - 1]) {
             if (is_prompt) answer_tell_progress(a);
             continue;
@@ -219,8 +256,8 @@ bool engine_step(struct engine *e, bool *has_work, struct err *err)
     const float *logits = NULL;
     sweep_cancelled(e);
     admit(e);
-    build_batch(e);
-    if (e->n_tok > 0) ok = run_batch(e, &logits, err);
+    ok = build_batch(e, err);
+    if (ok && e->n_tok > 0) ok = run_batch(e, &logits, err);
     if (ok && e->n_tok > 0) use_logits(e, logits);
     if (!ok) end_all(e, err);
     sweep_cancelled(e);

@@ -32,7 +32,7 @@
 #include "base/os.h"
 
 #define ALIGN ((size_t)64) /* a cache line: heads of a page do not share one between threads */
-enum { MAX_SEQS = 4096 };
+enum { MAX_SEQS = 4096, ALIAS_BIT = 1 << 30 };
 
 struct sequence {
     int32_t *list; /* [n_pages of the cache] */
@@ -215,13 +215,16 @@ static void page_copy(struct kv_cache *kv, int32_t from, int32_t to)
 static struct sequence *sequence_of(const struct kv_cache *kv, int32_t seq)
 {
     assert(kv_cache_has_seq(kv, seq));
-    return &kv->seq[seq];
+    return &kv->seq[seq & ~ALIAS_BIT];
 }
 
 bool kv_cache_has_seq(const struct kv_cache *kv, int32_t seq)
 {
-    return seq >= 0 && seq < kv->n_seqs && kv->seq[seq].is_open;
+    const int32_t i = seq & ~ALIAS_BIT;
+    return i >= 0 && i < kv->n_seqs && kv->seq[i].is_open;
 }
+
+int32_t kv_cache_alias(int32_t seq) { return seq ^ ALIAS_BIT; }
 
 int32_t kv_cache_open_seq(struct kv_cache *kv, struct err *err)
 {
@@ -246,7 +249,7 @@ bool kv_cache_fork(struct kv_cache *kv, int32_t src, int32_t dst, int32_t n_tok,
 {
     const struct sequence *s = sequence_of(kv, src);
     struct sequence *d = sequence_of(kv, dst);
-    if (src == dst || d->length != 0 || n_tok < 0 || n_tok > s->length)
+    if (s == d || d->length != 0 || n_tok < 0 || n_tok > s->length)
         return err_set(err, ERR_LIMIT,
                        "cannot share %" PRId32 " of %" PRId32
                        " positions with a sequence of %" PRId32 "; share with an empty one",

@@ -39,6 +39,10 @@ bool kv_cache_reserve(struct kv_cache *kv, int32_t seq, int32_t pos, int32_t n_t
                       struct err *err) CRIA_CHECK;
 /* False for a number that is no open sequence: for callers that pass on what they were given. */
 bool kv_cache_has_seq(const struct kv_cache *kv, int32_t seq);
+/* Another name of the same sequence, for every function here. Tokens of a sequence whose names take
+ * turns in a batch are runs of one token each to the forward pass: attention then gives each of
+ * them the bits that it would have alone, which a run of several does not. */
+int32_t kv_cache_alias(int32_t seq);
 int32_t kv_cache_length(const struct kv_cache *kv, int32_t seq);
 int64_t kv_cache_free_tokens(const struct kv_cache *kv);
 /* The page list of a sequence; valid until the next reserve, trim, fork or close of it. */
