@@ -182,7 +182,7 @@ const struct chat_command chat_commands[] =
     {"/load",   "FILE",         "go on with a saved conversation",                               run_load},
     {"/set",    "[NAME VALUE]", "change how answers are drawn; alone: list the settings",         run_set},
     {"/regen",  "",             "throw the last answer away and ask again with another seed",    run_regen},
-    {"/stats",  "",             "tokens, speed, context, memory",                                run_stats},
+    {"/stats",  "",             "tokens, speed, guesses, context, memory",                       run_stats},
     {"/exit",   "",             "end the chat",                                                  run_exit},
     {"/quit",   "",             "end the chat",                                                  run_exit},
     {0},
