@@ -26,6 +26,8 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/file.h"
+#include "base/log.h"
 #include "base/os.h"
 #include "cli/prompt.h"
 
@@ -73,11 +75,50 @@ static bool choose_defaults(struct chat_session *c, bool is_script, struct err *
             !chat_settings_set(&c->settings, small_defaults[i].name, small_defaults[i].value, t,
                                err))
             return false;
-    const char *system = args_has(a, "system") ? args_str(a, "system")
-                         : is_small            ? small_system
-                                               : "";
+    const char *system = args_has(a, "system")    ? args_str(a, "system")
+                         : is_small && !c->talk.n ? small_system
+                                                  : "";
     if (*system && !conversation_set_system(&c->talk, system, err)) return false;
     return chat_settings_sampling(&c->settings, t, c->bias, &p, err);
+}
+
+/* "FILE.kv" of --state; owned, NULL: no memory. */
+static char *state_cache_path(const struct chat_session *c)
+{
+    const char *path = args_str(c->args, "state");
+    const size_t n = strlen(path) + sizeof ".kv";
+    char *s = malloc(n);
+    if (s) snprintf(s, n, "%s.kv", path);
+    return s;
+}
+
+/* The conversation must be right; the cache only saves time. */
+static bool open_state(struct chat_session *c, struct err *err)
+{
+    const char *path = args_str(c->args, "state");
+    if (!path || !path_exists(path)) return true;
+    if (!conversation_load(&c->talk, path, err)) return false;
+    c->has_state = true;
+    struct err why = {0};
+    char *cache = state_cache_path(c);
+    if (cache && path_exists(cache) &&
+        !engine_load_prefix(c->s.engine, cache, &c->n_state_tok, &why))
+        log_warn("%s; the conversation is read again", why.text);
+    free(cache);
+    return true;
+}
+
+bool chat_session_keep(const struct chat_session *c, struct err *err)
+{
+    const char *path = args_str(c->args, "state");
+    int32_t n_tok = 0;
+    if (!path) return true;
+    if (!conversation_save(&c->talk, path, model_info(c->s.model)->name, err)) return false;
+    char *cache = state_cache_path(c);
+    const bool ok = cache ? engine_save_prefix(c->s.engine, cache, &n_tok, err)
+                          : err_set(err, ERR_MEMORY, "no memory for the name of the cache file");
+    free(cache);
+    return ok;
 }
 
 bool chat_session_open(struct chat_session *c, const struct args *a, bool is_script,
@@ -92,7 +133,7 @@ bool chat_session_open(struct chat_session *c, const struct args *a, bool is_scr
         goto fail;
     }
     if (!chat_settings_init(&c->settings, a, err) || !session_open(a, &opt, &c->s, err) ||
-        !find_family(c, err) || !choose_defaults(c, is_script, err))
+        !find_family(c, err) || !open_state(c, err) || !choose_defaults(c, is_script, err))
         goto fail;
     return true;
 fail:

@@ -39,7 +39,9 @@ struct chat_session {
     bool is_temp_ours;       /* nobody chose the temperature: 0, see chat_session.c */
     struct turn last, sum;
     int32_t n_turns;
-    bool is_over; /* /exit */
+    bool is_over;        /* /exit */
+    bool has_state;      /* --state named a conversation */
+    int32_t n_state_tok; /* tokens whose keys and values came with it */
 };
 
 /* Opens model and engine by the command line's --model, --template, --system and so on.
@@ -48,6 +50,10 @@ struct chat_session {
 bool chat_session_open(struct chat_session *c, const struct args *a, bool is_script,
                        const struct chat_listener *listener, struct err *err) CRIA_CHECK;
 void chat_session_close(struct chat_session *c);
+
+/* With --state: writes the conversation to the file, and beside it, at FILE.kv, the keys and
+ * values. */
+bool chat_session_keep(const struct chat_session *c, struct err *err) CRIA_CHECK;
 
 /* Adds the message and answers it. On failure, ERR_LIMIT when the context is full, the conversation
  * is as before. An answer that was stopped or cut short is kept as far as it came. */

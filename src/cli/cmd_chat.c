@@ -292,6 +292,13 @@ static void chat_begin(struct chat *c, const struct args *a)
     markdown_begin(&c->markdown, markdown_mode());
 }
 
+static void say_state(const struct chat *c, const struct args *a)
+{
+    if (!c->session.has_state || c->is_quiet) return;
+    fprintf(stderr, "[%zu messages from %s, %" PRId32 " tokens of them need no reading]\n",
+            c->session.talk.n, args_str(a, "state"), c->session.n_state_tok);
+}
+
 static int chat_run(const struct args *a, struct err *err)
 {
     struct chat c = {0};
@@ -309,10 +316,12 @@ static int chat_run(const struct args *a, struct err *err)
     if (!chat_session_open(&c.session, a, !is_terminal, &listener, err)) goto out;
     if (is_terminal && !open_editor(&c, err)) goto out;
     catch_signals(is_terminal);
+    say_state(&c, a);
     if (is_terminal)
         talk_at_terminal(&c);
     else
         talk_by_lines(&c);
+    if (!chat_session_keep(&c.session, err)) goto out;
     status = is_terminal ? 0 : is_interrupted ? STATUS_INTERRUPTED : c.has_failed ? 1 : 0;
 out:
     line_edit_close(c.edit);
@@ -337,6 +346,7 @@ static const struct option options[] = {
     /* name        letter arg     kind      min max default choices         rep    help */
     {"system",      0,   "TEXT",  OPT_STR,  0,  0,  NULL,   NULL,           false, "system message; '': none"},
     {"template",    0,   "NAME",  OPT_NAME, 0,  0,  NULL,   template_names, false, "chat template to use instead of the model's own"},
+    {"state",       0,   "FILE",  OPT_FILE, 0,  0,  NULL,   NULL,           false, "go on with the conversation in FILE and keep it there; FILE.kv holds its cache"},
     {"show-prompt", 0,   NULL,    OPT_FLAG, 0,  0,  NULL,   NULL,           false, "print each final prompt with its token borders on stderr"},
     {0},
     /* clang-format on */

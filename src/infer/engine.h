@@ -117,6 +117,14 @@ void engine_observe(struct engine *e, forward_observer *fn, void *user);
 
 /* Forgets cached prefixes (bench, tests). */
 void engine_clear_cache(struct engine *e);
+/* Writes the newest ended sequence's keys and values, as many whole pages as it fills (n_tok
+ * tokens, 0: nothing was written), aside and renamed. */
+bool engine_save_prefix(const struct engine *e, const char *path, int32_t *n_tok,
+                        struct err *err) CRIA_CHECK;
+/* Reads them back: a prompt that begins with these tokens finds them. ERR_FORMAT for a file that is
+ * none, is damaged, or of another model, cache type or larger context; then nothing has changed. */
+bool engine_load_prefix(struct engine *e, const char *path, int32_t *n_tok,
+                        struct err *err) CRIA_CHECK;
 /* Positions of the cache that nobody holds, not even as a cached prefix. */
 int64_t engine_free_tokens(const struct engine *e);
 

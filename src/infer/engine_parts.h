@@ -149,6 +149,8 @@ int32_t prefix_open(struct engine *e, struct line *line);
 int32_t prefix_fork(struct engine *e, int32_t src, int32_t n_tok);
 /* Keeps the first n_fed ids of an ended line, which are in the cache; `line` is empty after. */
 void prefix_keep(struct engine *e, struct line *line, int32_t n_fed);
+/* Keeps sequence `seq`, which holds the tokens ids [n_tok]; copies them. */
+void prefix_adopt(struct engine *e, int32_t seq, const int32_t *ids, int32_t n_tok);
 /* Closes the least recently used one; false if there is none. */
 bool prefix_evict(struct engine *e);
 

@@ -150,6 +150,16 @@ void prefix_keep(struct engine *e, struct line *line, int32_t n_fed)
     line->n_ids = 0;
 }
 
+void prefix_adopt(struct engine *e, int32_t seq, const int32_t *ids, int32_t n_tok)
+{
+    const struct line line = {.seq = seq, .ids = (int32_t *)(uintptr_t)ids, .n_ids = n_tok};
+    struct prefix *p = place_for(e, &line); /* which only reads it */
+    memcpy(p->line.ids, ids, (size_t)n_tok * sizeof *p->line.ids);
+    p->line.seq = seq;
+    p->line.n_ids = n_tok;
+    p->last_used = ++e->clock;
+}
+
 void engine_clear_cache(struct engine *e)
 {
     while (prefix_evict(e)) continue;

@@ -337,3 +337,14 @@ const struct kv_layer *kv_cache_layer(const struct kv_cache *kv, int32_t i_layer
     assert(i_layer >= 0 && i_layer < kv->n_layers);
     return &kv->layer[i_layer];
 }
+
+size_t kv_cache_page_bytes(const struct kv_cache *kv) { return kv->page_bytes; }
+
+uint8_t *kv_cache_page(const struct kv_cache *kv, int32_t seq, int32_t i_page, int32_t i_layer,
+                       bool is_value)
+{
+    const struct sequence *s = sequence_of(kv, seq);
+    const struct kv_layer *l = kv_cache_layer(kv, i_layer);
+    assert(i_page >= 0 && i_page < pages_for(s->length));
+    return (is_value ? l->v : l->k) + (size_t)s->list[i_page] * l->page_stride;
+}

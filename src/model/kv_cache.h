@@ -47,6 +47,10 @@ int32_t kv_cache_length(const struct kv_cache *kv, int32_t seq);
 int64_t kv_cache_free_tokens(const struct kv_cache *kv);
 /* The page list of a sequence; valid until the next reserve, trim, fork or close of it. */
 const int32_t *kv_cache_pages(const struct kv_cache *kv, int32_t seq);
+/* Bytes of the keys, or the values, of one page in one layer; and where they lie. */
+size_t kv_cache_page_bytes(const struct kv_cache *kv);
+uint8_t *kv_cache_page(const struct kv_cache *kv, int32_t seq, int32_t i_page, int32_t i_layer,
+                       bool is_value);
 const struct kv_layer *kv_cache_layer(const struct kv_cache *kv, int32_t i_layer);
 
 #endif
