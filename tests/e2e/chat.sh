@@ -57,6 +57,23 @@ say $? "/system, /save"
 chat "/load $dir/a.json\\n/save $dir/b.json\\n"
 [ $rc = 0 ] && [ "$(messages "$dir/a.json")" = "$(messages "$dir/b.json")" ]
 say $? "/load gives back what /save wrote"
+chat "Tell me about Paris.\\n" -n 60 --state "$dir/s.json"
+[ $rc = 0 ] && [ -s "$dir/s.json.kv" ] && [ "$(messages "$dir/s.json" | wc -l)" = 3 ]
+say $? "--state keeps the conversation and its cache"
+cp "$dir/s.json" "$dir/t.json"
+chat "And Rome?\\n" -n 20 --state "$dir/s.json"
+[ $rc = 0 ] && err '3 messages' && err 'read [0-9]{1,2} \(and [1-9][0-9]+ cached\)' && [ "$(messages "$dir/s.json" | wc -l)" = 5 ]
+say $? "--state goes on without reading it again"
+chat "And Rome?\\n" -n 20 --state "$dir/t.json"
+[ $rc = 0 ] && err 'and 0 cached' && [ -s "$dir/t.json.kv" ]
+say $? "--state reads the conversation where the cache file is gone"
+head -c 100000 "$dir/s.json.kv" > "$dir/t.json.kv"
+chat "And Berlin?\\n" -n 2 --state "$dir/t.json"
+[ $rc = 0 ] && err 'warning: .*t.json.kv' && err 'and 0 cached'
+say $? "a cache file that was cut is a warning"
+echo '{' > "$dir/t.json"
+refuses 1 t.json "$CRIA" chat -q -m "$model" --state "$dir/t.json" && [ "$(cat "$dir/t.json")" = "{" ]
+say $? "a broken conversation is refused, and stays as it was"
 chat "/load $dir/a.json\\n/reset\\n/save $dir/b.json\\n"
 [ "$(messages "$dir/b.json")" = "system 'Be kind.'" ]
 say $? "/reset keeps the system message"

@@ -31,6 +31,16 @@ say $? "--ids gives what the text gives"
 run "$CRIA" generate -m "$model" --raw -p "One, two, three," -n 40 --temp 0 --stop seven --json
 py 'd["finish_reason"] == "stop" and "seven" not in d["text"] and "six" in d["text"] and d["stop_text"] == "seven"'
 say $? "a stop string ends the answer before it"
+for t in 0 0.8; do
+	run "$CRIA" generate -m "$model" --raw -p "one two three four one two three four one two three four one two" -n 60 --temp $t --seed 3 --logprobs 1 --json --draft 0
+	cp "$dir/out" "$dir/plain"
+	run "$CRIA" generate -m "$model" --raw -p "one two three four one two three four one two three four one two" -n 60 --temp $t --seed 3 --logprobs 1 --json
+	py 'd["logprobs"] == json.load(open("'"$dir"'/plain"))["logprobs"] and d["speculation"]["accepted"] > 0'
+	say $? "guessing ahead changes nothing, temperature $t"
+done
+run "$CRIA" generate -m "$model" --raw -p "One, two, three," -n 20 --temp 0 --json --draft-model "$model"
+py 'd["speculation"]["accepted"] > 8'
+say $? "--draft-model: the model guesses itself right"
 run "$CRIA" generate -m "$model" -p "Name a colour." -n 12 --answers 3 --seed 1 --json --logprobs 2
 py 'len(d["answers"]) == 3 and len(d["answers"][0]["logprobs"]) == len(d["answers"][0]["tokens"]) and len(d["answers"][0]["logprobs"][0]["top"]) == 2'
 say $? "three answers with logprobs"
