@@ -70,9 +70,16 @@ static uint64_t fingerprint(const struct model *m)
 {
     const struct model_config *c = model_config(m);
     const struct weights *w = model_weights(m);
-    const int32_t numbers[] = {c->n_layers, c->d_model,      c->n_heads,      c->n_kv_heads,
-                               c->d_head,   c->n_vocab,      c->rope_scaling, c->rope_pairs,
-                               c->d_ff,     c->rope_orig_ctx};
+    const int32_t numbers[] = {c->n_layers,
+                               c->d_model,
+                               c->n_heads,
+                               c->n_kv_heads,
+                               c->d_head,
+                               c->n_vocab,
+                               (int32_t)c->rope_scaling,
+                               (int32_t)c->rope_pairs,
+                               c->d_ff,
+                               c->rope_orig_ctx};
     const double more[] = {c->rope_theta, c->rope_factor, c->rope_low_freq_factor,
                            c->rope_high_freq_factor, (double)c->norm_eps};
     uint64_t h = hash(hash(0, numbers, sizeof numbers), more, sizeof more);
