@@ -291,8 +291,6 @@ void args_free(struct args *a)
     free(a);
 }
 
-const struct command *args_command(const struct args *a) { return a->cmd; }
-
 /* The row of a name, which must exist: a miss is a programmer's mistake. */
 static const struct option *row_of(const struct args *a, const char *name)
 {

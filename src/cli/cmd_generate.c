@@ -60,22 +60,18 @@ static void note_logprobs(struct generation *g, struct answer *an, const struct 
     if (an->logprobs.n_bytes) buf_putc(&an->logprobs, ',');
     struct json_writer w = json_writer(&an->logprobs);
     json_object(&w);
-    json_key(&w, "token");
-    json_int(&w, ev->token);
-    json_key(&w, "logprob");
-    json_float(&w, ev->sampled->logprob);
+    json_key_int(&w, "token", ev->token);
+    json_key_float(&w, "logprob", ev->sampled->logprob);
     json_key(&w, "top");
     json_array(&w);
     for (int32_t i = 0; i < ev->sampled->n_top; i++) {
         size_t n = 0;
         const char *s = tokenizer_bytes(t, ev->sampled->top[i].id, true, &n);
         json_object(&w);
-        json_key(&w, "token");
-        json_int(&w, ev->sampled->top[i].id);
+        json_key_int(&w, "token", ev->sampled->top[i].id);
         json_key(&w, "text");
         json_string(&w, s, n);
-        json_key(&w, "logprob");
-        json_float(&w, ev->sampled->top[i].logprob);
+        json_key_float(&w, "logprob", ev->sampled->top[i].logprob);
         json_end(&w);
     }
     json_end(&w);
@@ -186,10 +182,8 @@ static void write_speculation(struct json_writer *w, const struct generation *g)
     sum_guesses(g, &n_drafted, &n_accepted);
     json_key(w, "speculation");
     json_object(w);
-    json_key(w, "drafted");
-    json_int(w, n_drafted);
-    json_key(w, "accepted");
-    json_int(w, n_accepted);
+    json_key_int(w, "drafted", n_drafted);
+    json_key_int(w, "accepted", n_accepted);
     json_end(w);
 }
 
@@ -201,14 +195,12 @@ static void write_timings(struct json_writer *w, const struct generation *g)
     const double n_later = (double)g->n_decoded - 1;
     json_key(w, "timings");
     json_object(w);
-    json_key(w, "load_ms");
-    json_double(w, round((double)g->s.load_ns * 1e-4) / 100);
-    json_key(w, "first_token_ms");
-    json_double(w, g->first_ns ? round(first_s * 1e5) / 100 : NAN);
-    json_key(w, "prompt_tps");
-    json_double(w, g->first_ns && first_s > 0 ? round(100 * n_read / first_s) / 100 : NAN);
-    json_key(w, "decode_tps");
-    json_double(w, n_later > 0 && rest_s > 0 ? round(100 * n_later / rest_s) / 100 : NAN);
+    json_key_double(w, "load_ms", round((double)g->s.load_ns * 1e-4) / 100);
+    json_key_double(w, "first_token_ms", g->first_ns ? round(first_s * 1e5) / 100 : NAN);
+    json_key_double(w, "prompt_tps",
+                    g->first_ns && first_s > 0 ? round(100 * n_read / first_s) / 100 : NAN);
+    json_key_double(w, "decode_tps",
+                    n_later > 0 && rest_s > 0 ? round(100 * n_later / rest_s) / 100 : NAN);
     json_end(w);
 }
 
@@ -220,11 +212,9 @@ static void write_answer(struct json_writer *w, const struct answer *an)
     json_array(w);
     for (size_t i = 0; i < an->ids.n; i++) json_int(w, an->ids.id[i]);
     json_end(w);
-    json_key(w, "finish_reason");
-    json_cstring(w, finish_name(an->finish));
+    json_key_cstring(w, "finish_reason", finish_name(an->finish));
     if (an->stop_text) {
-        json_key(w, "stop_text");
-        json_cstring(w, an->stop_text);
+        json_key_cstring(w, "stop_text", an->stop_text);
     }
     if (an->logprobs.n_bytes) {
         json_key(w, "logprobs");
@@ -241,10 +231,8 @@ static bool print_json(const struct generation *g, struct err *err)
     struct json_writer w = json_writer(&b);
     json_object(&w);
     write_answer(&w, &g->answer[0]);
-    json_key(&w, "prompt_tokens");
-    json_int(&w, (int64_t)g->prompt.n);
-    json_key(&w, "cached_tokens");
-    json_int(&w, g->n_cached);
+    json_key_int(&w, "prompt_tokens", (int64_t)g->prompt.n);
+    json_key_int(&w, "cached_tokens", g->n_cached);
     if (g->n_answers > 1) {
         json_key(&w, "answers");
         json_array(&w);

@@ -66,7 +66,6 @@ const struct command *command_find(const char *name); /* or NULL */
 struct args *args_parse(const struct command *cmd, int argc, char **argv, struct err *err);
 void args_free(struct args *a);
 
-const struct command *args_command(const struct args *a);
 bool args_has(const struct args *a, const char *name); /* given, by command line or environment */
 bool args_flag(const struct args *a, const char *name);
 int64_t args_int(const struct args *a, const char *name);

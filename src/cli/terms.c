@@ -8,22 +8,26 @@
 #include "cli/terms.h"
 
 #include <stdio.h>
+#include <string.h>
 
-bool terms_of(const char *text, char out[TERMS_BYTES])
+#define BUILT_WITH_LATER "Built with Llama" /* from 3.1 on */
+
+static bool put_terms(const char *built_with, char out[TERMS_BYTES])
 {
-    const char *at = model_after_llama3(text);
-    if (!at) return false;
-    const bool is_later = at[0] == '.' && at[1] >= '1' && at[1] <= '9';
+    if (!built_with) return false;
     snprintf(out, TERMS_BYTES,
              "its licence asks: show \"%s\" where you hand it on or build on it, and let names of "
              "derived models begin with \"%s\"",
-             is_later ? "Built with Llama" : "Built with Meta Llama 3",
-             is_later ? "Llama" : "Llama 3");
+             built_with, strcmp(built_with, BUILT_WITH_LATER) == 0 ? "Llama" : "Llama 3");
     return true;
+}
+
+bool terms_of(const char *text, char out[TERMS_BYTES])
+{
+    return put_terms(model_built_with(text), out);
 }
 
 bool terms_of_model(const struct model_info *info, char out[TERMS_BYTES])
 {
-    return terms_of(info->license, out) || terms_of(info->license_name, out) ||
-           terms_of(info->name, out);
+    return put_terms(info->built_with, out);
 }

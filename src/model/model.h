@@ -21,7 +21,7 @@ struct model_info {
     const char *path;
     const char *name, *license, *license_name, *license_link, *author, *version, *description;
     const char *model_card; /* README.md of a directory, if any */
-    bool is_llama3_family;  /* "Built with Meta Llama 3" applies */
+    const char *built_with; /* what its licence asks to show, as model_built_with() */
     uint64_t file_bytes, n_params;
     const char *type_name; /* the type most weights have: "Q4_1" */
 };
@@ -40,9 +40,10 @@ bool model_require_tokenizer(const struct model *m, struct err *err) CRIA_CHECK;
 /* The chat family by the template, else by the vocabulary, else NULL (a base model). */
 const struct chat_family *model_chat_family(const struct model *m);
 const struct model_info *model_info(const struct model *m);
-/* Behind "llama", separators and "3", where that stands in `s` (NULL is fine) as a word of its own:
- * at the end or at ".1"; NULL if it does not. How the family is told by licence keys and names. */
-const char *model_after_llama3(const char *s);
+/* What the licence asks to show where a model is handed on, if `text` (a licence key, a name, a
+ * repository; NULL is fine) says that it is of the Llama 3 family: "Built with Meta Llama 3", from
+ * 3.1 on "Built with Llama"; else NULL. */
+const char *model_built_with(const char *text);
 /* The GGUF behind it, or NULL: for `inspect` and for metadata that travels. */
 const struct gguf *model_gguf(const struct model *m);
 

@@ -100,7 +100,7 @@ void info_put_card(const struct model_info *info, struct buf *out)
     buf_puts(out, "---\n");
     buf_printf(out, "\n# %s\n", info->name ? info->name : "Model");
     if (info->description) buf_printf(out, "\n%s\n", info->description);
-    if (info->is_llama3_family) buf_puts(out, "\nBuilt with Meta Llama 3.\n");
+    if (info->built_with) buf_printf(out, "\n%s.\n", info->built_with);
 }
 
 /* ---- directories ---- */
@@ -190,7 +190,8 @@ static bool read_card(struct model *m, struct err *err)
 
 /* ---- the family ---- */
 
-const char *model_after_llama3(const char *s)
+/* Behind "llama", separators and "3", where that stands in `s` as a word of its own, or NULL. */
+static const char *after_llama3(const char *s)
 {
     for (; s && (s = strcasestr(s, "llama")) != NULL; s++) {
         const char *at = s + strlen("llama");
@@ -198,6 +199,14 @@ const char *model_after_llama3(const char *s)
         if (*at == '3' && (at[1] == '\0' || strchr(".-_ \n", at[1]))) return at + 1;
     }
     return NULL;
+}
+
+const char *model_built_with(const char *text)
+{
+    const char *at = after_llama3(text);
+    if (!at) return NULL;
+    const bool is_later = at[0] == '.' && at[1] >= '1' && at[1] <= '9';
+    return is_later ? "Built with Llama" : "Built with Meta Llama 3";
 }
 
 /* Meta's licence by its title: "META LLAMA 3 COMMUNITY LICENSE", "LLAMA 3.1 COMMUNITY ...". */
@@ -213,7 +222,7 @@ static bool read_license(struct model *m, struct err *err)
         ok = read_text(m, names[i], &b, err);
         if (!ok || b.n_bytes == 0) continue;
         if (b.n_bytes > LICENSE_TITLE_BYTES) b.data[LICENSE_TITLE_BYTES] = '\0';
-        const char *at = model_after_llama3(b.data);
+        const char *at = after_llama3(b.data);
         if (!at) continue;
         const bool has_minor = at[0] == '.' && isdigit((unsigned char)at[1]);
         snprintf(key, sizeof key, "llama3%.*s", has_minor ? 2 : 0, at);
@@ -262,7 +271,7 @@ void info_finish(struct model *m)
     struct model_info *info = &m->info;
     info->n_params = (uint64_t)config_n_params(&m->config);
     info->type_name = main_type(m);
-    info->is_llama3_family = model_after_llama3(info->license) ||
-                             model_after_llama3(info->license_name) ||
-                             model_after_llama3(info->name) != NULL;
+    info->built_with = model_built_with(info->license);
+    if (!info->built_with) info->built_with = model_built_with(info->license_name);
+    if (!info->built_with) info->built_with = model_built_with(info->name);
 }

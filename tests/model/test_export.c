@@ -341,6 +341,31 @@ static void test_the_licence_text_travels(void **state)
     scratch_close();
 }
 
+static void test_the_line_that_a_licence_asks_for(void **state)
+{
+    static const struct {
+        const char *text, *line;
+    } cases[] = {
+        {"llama3", "Built with Meta Llama 3"},
+        {"Meta-Llama-3-8B-Instruct", "Built with Meta Llama 3"},
+        {"llama3.1", "Built with Llama"},
+        {"meta-llama/Llama-3.2-1B", "Built with Llama"},
+        {"apache-2.0", NULL},
+        {"llama2", NULL},
+        {"llama30", NULL},
+        {NULL, NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const char *got = model_built_with(cases[i].text);
+        print_message("%s\n", cases[i].text ? cases[i].text : "NULL");
+        if (cases[i].line)
+            assert_string_equal(got, cases[i].line);
+        else
+            assert_null(got);
+    }
+}
+
 /* The words of the model encode to the same ids in every form. */
 static void test_the_vocabulary_travels(void **state)
 {
@@ -414,6 +439,7 @@ static void test_overwriting_replaces_all_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_line_that_a_licence_asks_for),
         cmocka_unit_test(test_plain_types_survive_a_round_trip),
         cmocka_unit_test(test_quantized_blocks_are_copied),
         cmocka_unit_test(test_a_split_set_becomes_one_file),

@@ -131,12 +131,12 @@ static void test_each_form_opens(void **state)
         const struct model_config *c = model_config(m);
         if (info->source != cases[i].source || c->rope_pairs != cases[i].pairs ||
             strcasecmp(info->type_name, cases[i].type) != 0 ||
-            info->is_llama3_family != cases[i].is_llama3 || c->is_tied != cases[i].is_tied ||
+            (info->built_with != NULL) != cases[i].is_llama3 || c->is_tied != cases[i].is_tied ||
             (model_tokenizer(m) != NULL) != cases[i].has_tokenizer ||
             (info->license != NULL) != (cases[i].license != NULL) ||
             (info->license && strcmp(info->license, cases[i].license) != 0))
             fail_msg("%s: type %s, licence %s, family %d, tied %d", cases[i].name, info->type_name,
-                     info->license, info->is_llama3_family, c->is_tied);
+                     info->license, (info->built_with != NULL), c->is_tied);
         assert_true(info->file_bytes > 10000 && info->n_params == (uint64_t)config_n_params(c));
         assert_int_equal(model_require_tokenizer(m, &err), cases[i].has_tokenizer);
         assert_int_equal(model_gguf(m) != NULL, cases[i].source == SOURCE_GGUF);
@@ -163,7 +163,7 @@ static void test_directory_says_name_and_licence(void **state)
         m = model_open(c.dir, &err);
         assert_ok(m != NULL, &err);
         assert_string_equal(model_info(m)->license, keys[i]);
-        assert_true(model_info(m)->is_llama3_family);
+        assert_true(model_info(m)->built_with);
         model_close(m);
         remove_model(&c);
     }
