@@ -7,7 +7,7 @@
 
 enum { TINY_VOCAB = 300, TINY_FIRST_WORD = 259, TINY_CTX = 256 };
 
-/* Both fail the test on an error. */
+/* Both end the program on an error. */
 void tiny_model_write(const char *path, uint64_t seed);
 /* Writes the file, opens it, removes it. */
 struct model *tiny_model_open(uint64_t seed);
