@@ -3,15 +3,16 @@
  * cmd_bench.c - `cria bench`: reading and writing speed of a model, beside what the machine can do.
  *
  * The tests are llama-bench's, so that figures can be compared: ppN reads a prompt of N tokens, tgN
- * writes N tokens one by one, @D behind D tokens of context. They go through the engine, sampling
- * and listener included, as every answer does. Beside each speed stand the arithmetic or the bytes
- * that it takes and the share of the limit that this machine was measured at a moment before
- * (tensor/peak.h): operations for pp, reading memory for tg.
+ * writes N tokens one by one, @D behind D tokens of context, xS in S answers at once that share
+ * this context (llama-batched-bench with -pps); speeds are of all answers together. They go through
+ * the engine, sampling and listener included, as every answer does. Beside each speed stand the
+ * arithmetic or the bytes that it takes and the share of the limit that this machine was measured
+ * at a moment before (tensor/peak.h): operations for pp, reading memory for tg.
  *
  * What counts as work: a multiply-add is two operations; matrices of the layers for every token,
  * the output matrix for tokens whose logits are wanted, attention over the positions seen. Bytes:
- * the matrices once a token, and the cache that attention reads. A model that fits the processor's
- * cache can pass 100 % of memory's rate.
+ * the matrices once a step, and the cache that attention reads, for each answer by itself. A model
+ * that fits the processor's cache can pass 100 % of memory's rate.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -26,7 +27,7 @@
 #include "cli/progress_bar.h"
 #include "tensor/peak.h"
 
-enum { MAX_LIST = 32, MAX_UNITS = 16, READ_BYTES = 256 << 20 };
+enum { MAX_LIST = 32, MAX_UNITS = 16, READ_BYTES = 256 << 20, SHORT = 512 };
 
 struct limits {
     double ops[MAX_UNITS]; /* per second, of peak_units; 0: not on this machine */
@@ -37,8 +38,8 @@ struct limits {
 
 /* One line of the result. */
 struct bench_row {
-    char test[40];
-    int32_t n, depth;
+    char test[48];
+    int32_t n, depth, n_seqs; /* n_seqs: answers at once, 1 for prompts */
     bool is_decode;
     double mean, stddev, best; /* tokens per second */
     double ops, bytes;         /* per token */
@@ -117,7 +118,7 @@ static void fill_work(const struct bench *b, struct bench_row *r)
     const double kv = (double)config_kv_bytes(c, options_engine(b->a).kv_dtype);
     r->ops = 2 * (b->layer_weights + n_outputs * b->output_weights) +
              4.0 * c->n_layers * c->n_heads * c->d_head * seen;
-    r->bytes = b->layer_bytes + b->output_bytes + kv * seen;
+    r->bytes = (b->layer_bytes + b->output_bytes) / r->n_seqs + kv * seen;
     r->peak_fraction =
         r->is_decode ? r->mean * r->bytes / b->limit.read : r->mean * r->ops / b->limit.used_ops;
 }
@@ -125,8 +126,8 @@ static void fill_work(const struct bench *b, struct bench_row *r)
 /* ---- running ---- */
 
 struct watch {
-    int64_t first_ns, last_ns;
-    int32_t n_tokens, n_cached;
+    int64_t first_ns, last_ns; /* when every answer had its first token, and the last of all */
+    int32_t n_answers, n_tokens, n_cached;
     struct err *err;
     bool has_failed;
 };
@@ -137,7 +138,7 @@ static bool on_event(void *user, const struct engine_event *ev)
     w->n_cached = ev->n_cached;
     if (ev->token >= 0) {
         w->last_ns = clock_ns();
-        if (w->n_tokens++ == 0) w->first_ns = w->last_ns;
+        if (++w->n_tokens == w->n_answers) w->first_ns = w->last_ns;
     }
     if (ev->finish == FINISH_ERROR && ev->err) {
         *w->err = *ev->err;
@@ -146,21 +147,23 @@ static bool on_event(void *user, const struct engine_event *ev)
     return !progress_bar_interrupted();
 }
 
-/* Reads n_prompt random tokens and writes n_predict; when each came is in `w`. */
-static bool run_request(struct bench *b, int32_t n_prompt, int32_t n_predict, struct watch *w,
-                        struct err *err)
+/* Reads n_prompt random tokens and writes n_predict in each of n_answers; when they came is in `w`.
+ */
+static bool run_request(struct bench *b, int32_t n_prompt, int32_t n_predict, int32_t n_answers,
+                        struct watch *w, struct err *err)
 {
-    *w = (struct watch){.err = err};
+    *w = (struct watch){.n_answers = n_answers, .err = err};
     struct request_params p = request_defaults();
     p.prompt = b->token;
     p.n_prompt = n_prompt;
     p.n_predict = n_predict;
+    p.n_answers = n_answers;
     p.sampling.temperature = 0;
     p.ignores_eos = true;
     p.listener = on_event;
     p.user = w;
     if (!engine_run(b->s.engine, &p, err) || w->has_failed) return false;
-    if (w->n_tokens < n_predict)
+    if (w->n_tokens < n_predict * n_answers)
         return err_set(err, ERR_CANCELLED, "interrupted after %d tokens", w->n_tokens);
     return true;
 }
@@ -169,16 +172,18 @@ static bool run_request(struct bench *b, int32_t n_prompt, int32_t n_predict, st
 static bool run_once(struct bench *b, const struct bench_row *r, double *seconds, struct err *err)
 {
     struct watch w;
-    engine_clear_cache(b->s.engine);
     if (r->is_decode) {
-        /* the first token comes with the prompt; the n after it are timed */
-        if (!run_request(b, r->depth > 0 ? r->depth : 1, r->n + 1, &w, err)) return false;
-        *seconds = (double)(w.last_ns - w.first_ns) * 1e-9 / r->n;
+        /* The context stays from one run to the next. The first tokens come with the prompt, the n
+         * after them are timed */
+        if (!run_request(b, r->depth > 0 ? r->depth : 1, r->n + 1, r->n_seqs, &w, err))
+            return false;
+        *seconds = (double)(w.last_ns - w.first_ns) * 1e-9 / r->n / r->n_seqs;
         return true;
     }
-    if (r->depth > 0 && !run_request(b, r->depth, 1, &w, err)) return false;
+    engine_clear_cache(b->s.engine);
+    if (r->depth > 0 && !run_request(b, r->depth, 1, 1, &w, err)) return false;
     const int64_t begin = clock_ns();
-    if (!run_request(b, r->depth + r->n, 1, &w, err)) return false;
+    if (!run_request(b, r->depth + r->n, 1, 1, &w, err)) return false;
     *seconds = (double)(w.first_ns - begin) * 1e-9 / (r->depth + r->n - w.n_cached);
     return true;
 }
@@ -187,9 +192,13 @@ static bool run_row(struct bench *b, struct bench_row *r, struct err *err)
 {
     const int n_runs = (int)args_int(b->a, "runs");
     double sum = 0, sum_sq = 0, s = 0;
-    snprintf(r->test, sizeof r->test, r->depth ? "%s%d@%d" : "%s%d", r->is_decode ? "tg" : "pp",
-             r->n, r->depth);
-    if (!run_once(b, r, &s, err)) return false; /* brings weights into memory; not counted */
+    const size_t n_name = (size_t)snprintf(r->test, sizeof r->test, r->depth ? "%s%d@%d" : "%s%d",
+                                           r->is_decode ? "tg" : "pp", r->n, r->depth);
+    if (r->n_seqs > 1) snprintf(r->test + n_name, sizeof r->test - n_name, "x%d", r->n_seqs);
+    struct bench_row first = *r;
+    first.n = r->is_decode ? 2 : r->n < SHORT ? r->n : SHORT;
+    if (!r->is_decode) first.depth = 0;
+    if (!run_once(b, &first, &s, err)) return false; /* brings weights into memory; not counted */
     for (int i = 0; i < n_runs; i++) {
         if (!progress_tick(&b->bar.progress, r->test, (uint64_t)i, (uint64_t)n_runs))
             return err_set(err, ERR_CANCELLED, "interrupted in %s", r->test);
@@ -214,12 +223,12 @@ static void print_limits(const struct bench *b)
     for (int i = 0; peak_units[i].name && i < MAX_UNITS; i++)
         if (b->limit.ops[i] > 0)
             printf("; %s %.0f GFLOP/s", peak_units[i].name, b->limit.ops[i] * 1e-9);
-    printf("\n%-14s %19s %12s %10s %26s\n", "test", "tokens/s", "GFLOP/s", "GB/s", "of the limit");
+    printf("\n%-16s %19s %12s %10s %26s\n", "test", "tokens/s", "GFLOP/s", "GB/s", "of the limit");
 }
 
 static void print_row(const struct bench *b, const struct bench_row *r)
 {
-    printf("%-14s %10.2f +- %5.2f %12.1f %10.2f %7.1f %% of %s\n", r->test, r->mean, r->stddev,
+    printf("%-16s %10.2f +- %5.2f %12.1f %10.2f %7.1f %% of %s\n", r->test, r->mean, r->stddev,
            r->mean * r->ops * 1e-9, r->is_decode ? r->mean * r->bytes * 1e-9 : 0.0,
            100 * r->peak_fraction, r->is_decode ? "reading memory" : b->limit.used_name);
     fflush(stdout);
@@ -232,6 +241,7 @@ static void write_row(struct json_writer *w, const struct bench *b, const struct
     json_key_cstring(w, "test", r->test);
     json_key_int(w, "n", r->n);
     json_key_int(w, "depth", r->depth);
+    json_key_int(w, "sequences", r->n_seqs);
     json_key_double(w, "tps", r->mean);
     json_key_double(w, "tps_stddev", r->stddev);
     json_key_double(w, "tps_best", r->best);
@@ -241,6 +251,12 @@ static void write_row(struct json_writer *w, const struct bench *b, const struct
     json_key_cstring(w, "peak", r->is_decode ? "reading memory" : b->limit.used_name);
     json_key_double(w, "peak_gflops", b->limit.used_ops * 1e-9);
     json_key_double(w, "peak_gbps", b->limit.read * 1e-9);
+    json_key(w, "peaks");
+    json_object(w);
+    json_key_double(w, "reading memory", b->limit.read * 1e-9);
+    for (int i = 0; peak_units[i].name && i < MAX_UNITS; i++)
+        if (b->limit.ops[i] > 0) json_key_double(w, peak_units[i].name, b->limit.ops[i] * 1e-9);
+    json_end(w);
     json_key_cstring(w, "model", path_base(model_info(b->s.model)->path));
     json_key_cstring(w, "type", model_info(b->s.model)->type_name);
     json_key_cstring(w, "isa", plan->isa);
@@ -284,13 +300,30 @@ static int make_rows(const struct args *a, struct bench_row *row, int32_t *n_ctx
             const int32_t size = is_decode ? write[i - n_prompt] : prompt[i];
             const int32_t ctx = size + depth[d] + 2;
             if (size == 0) continue;
-            row[n] = (struct bench_row){.n = size, .depth = depth[d], .is_decode = is_decode};
+            row[n] = (struct bench_row){
+                .n = size,
+                .depth = depth[d],
+                .n_seqs = is_decode ? (int32_t)args_int(a, "sequences") : 1,
+                .is_decode = is_decode,
+            };
             n++;
             if (ctx > *n_ctx) *n_ctx = ctx;
         }
     if (n_depth && n == 0)
         err_set(err, ERR_USAGE, "nothing to measure: --prompt and --n are both 0");
     return n;
+}
+
+/* Positions that the widest test needs: the context once, what is written for each answer. */
+static int64_t cache_tokens(const struct bench_row *row, int n_rows, int32_t n_ctx)
+{
+    const int32_t slack = 64; /* a page of its own at each end of what an answer writes */
+    int64_t most = n_ctx;
+    for (int i = 0; i < n_rows; i++) {
+        const int64_t n = (int64_t)n_ctx + (row[i].n_seqs - 1) * ((int64_t)row[i].n + slack);
+        if (row[i].n_seqs > 1 && n > most) most = n;
+    }
+    return most;
 }
 
 static bool bench_rows(struct bench *b, struct bench_row *row, int n_rows, struct err *err)
@@ -333,6 +366,8 @@ static int bench_run(const struct args *a, struct err *err)
     if (!row) err_set(err, ERR_MEMORY, "no memory for the list of tests");
     struct engine_options opt = options_engine(a);
     if (opt.n_ctx == 0) opt.n_ctx = n_ctx;
+    opt.n_seqs = (int32_t)args_int(a, "sequences");
+    opt.cache_tok = cache_tokens(row, n_rows, opt.n_ctx);
     bool ok = n_rows > 0 && session_open(a, &opt, &b.s, err);
     if (ok) {
         b.n_token = n_ctx;
@@ -350,12 +385,13 @@ static int bench_run(const struct args *a, struct err *err)
 
 static const struct option options[] = {
     /* clang-format off */
-    /* name    letter arg     kind      min max    default choices rep    help */
-    {"prompt", 'p',   "LIST", OPT_STR,  0,  0,     "512",  NULL,   false, "prompt sizes to read; 0: none"},
-    {"n",      'n',   "LIST", OPT_STR,  0,  0,     "128",  NULL,   false, "numbers of tokens to write; 0: none"},
-    {"depth",  'd',   "LIST", OPT_STR,  0,  0,     "0",    NULL,   false, "tokens of context before each test"},
-    {"runs",   'r',   "N",    OPT_INT,  1,  1000,  "5",    NULL,   false, "counted runs of each test, after one that is not"},
-    {"json",   0,     NULL,   OPT_FLAG, 0,  0,     NULL,   NULL,   false, "print a JSON array of rows"},
+    /* name       letter arg     kind      min max    default choices rep    help */
+    {"prompt",    'p',   "LIST", OPT_STR,  0,  0,     "512",  NULL,   false, "prompt sizes to read; 0: none"},
+    {"n",         'n',   "LIST", OPT_STR,  0,  0,     "128",  NULL,   false, "numbers of tokens to write; 0: none"},
+    {"depth",     'd',   "LIST", OPT_STR,  0,  0,     "0",    NULL,   false, "tokens of context before each test"},
+    {"sequences", 0,     "N",    OPT_INT,  1,  256,   "1",    NULL,   false, "answers written at once over the same context"},
+    {"runs",      'r',   "N",    OPT_INT,  1,  1000,  "5",    NULL,   false, "counted runs of each test, after one that is not"},
+    {"json",      0,     NULL,   OPT_FLAG, 0,  0,     NULL,   NULL,   false, "print a JSON array of rows"},
     {0},
     /* clang-format on */
 };
@@ -369,9 +405,11 @@ const struct command cmd_bench = {
     .groups = groups,
     .details =
         "Tests are named as in llama-bench: pp512 reads a prompt of 512 tokens, tg128 writes 128 "
-        "tokens, @4096 behind a context of 4096. The last column is the share of what this "
-        "machine was measured to do at the start: multiply-adds for pp, bytes for tg.",
+        "tokens, @4096 behind a context of 4096, x16 in 16 answers at once that share it. The "
+        "last column is the share of what this machine was measured to do at the start: "
+        "multiply-adds for pp, bytes for tg.",
     .example = "  cria bench\n  cria bench -m model.gguf -p 512 -n 128 -t 4 --json\n"
-               "  cria bench -p 512,2048 -n 0 -d 0,4096",
+               "  cria bench -p 512,2048 -n 0 -d 0,4096\n"
+               "  cria bench -p 0 -n 128 -d 2048 --sequences 16",
     .run = bench_run,
 };

@@ -86,6 +86,9 @@ fi
 run "$CRIA" bench -m "$model" -p 64 -n 8 -r 1 -d 0,64 --json
 py '[r["test"] for r in d] == ["pp64", "tg8", "pp64@64", "tg8@64"] and all(r["tps"] > 0 and 0 < r["peak_fraction"] < 3 for r in d)'
 say $? "bench rows"
+run "$CRIA" bench -m "$model" -p 0 -n 8 -r 1 -d 64 --sequences 3 --json
+py 'len(d) == 1 and d[0]["test"] == "tg8@64x3" and d[0]["sequences"] == 3 and d[0]["tps"] > 0 and "reading memory" in d[0]["peaks"]'
+say $? "bench of several answers at once"
 run "$CRIA" inspect -m "$model" --json
 py 'd["n_layers"] == 30 and d["chat"] and len(d["tensors"]) == 272 and d["memory"]["cache_bytes_f16"] > 0'
 say $? "inspect --json"
