@@ -43,8 +43,7 @@ test-long: test test-san
 	@CRIA_ORACLE_PYTHON="$$(scripts/oracle-env)" TEST_TIMEOUT=3600 scripts/run-tests --long $(BUILD)
 
 bench: all
-	@bench/infer --build $(BUILD)
-	@for b in bench/*.sh; do echo "== $$b"; bash $$b $(BUILD) || exit 1; done
+	@for b in infer kernels quantize speculation tokenizer; do echo "== bench/$$b"; bench/$$b --build $(BUILD) || exit 1; done
 
 fuzz:
 	@scripts/deps install build fuzz
