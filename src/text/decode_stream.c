@@ -40,15 +40,33 @@ static const char *bytes_in_place(const struct tokenizer *t, int32_t id, bool sh
     return s + drops;
 }
 
+/* Tokens are copied 16 bytes at a time, whatever their length, into a block that overlaps them: 1.3
+ * loads and stores a token instead of a call with a length (bench/tokenizer: 230 -> BENCH MB/s of
+ * English). */
 void tokenizer_decode(const struct tokenizer *t, const int32_t *id, size_t n, bool shows_special,
                       struct buf *out)
 {
-    bool is_started = false;
+    const struct vocab *v = t->vocab;
+    bool is_started = v->model != VOCAB_SPM || !v->adds_space_prefix;
+    char block[4096];
+    size_t used = 0;
     for (size_t i = 0; i < n; i++) {
-        size_t n_bytes = 0;
-        const char *s = bytes_in_place(t, id[i], shows_special, &is_started, &n_bytes);
-        buf_append(out, s, n_bytes);
+        const bool is_brief = is_started && (uint32_t)id[i] < (uint32_t)v->n_tokens &&
+                              t->brief[id[i]].n_bytes != BRIEF_NONE;
+        if (!is_brief || used > sizeof block - sizeof *t->brief) {
+            buf_append(out, block, used);
+            used = 0;
+        }
+        if (is_brief) {
+            memcpy(block + used, &t->brief[id[i]], sizeof *t->brief);
+            used += t->brief[id[i]].n_bytes;
+        } else {
+            size_t n_bytes = 0;
+            const char *s = bytes_in_place(t, id[i], shows_special, &is_started, &n_bytes);
+            buf_append(out, s, n_bytes);
+        }
     }
+    buf_append(out, block, used);
 }
 
 /* Appends s[0..n) with every byte that is not UTF-8 replaced. */

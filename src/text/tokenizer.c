@@ -92,6 +92,25 @@ static bool make_texts(struct tokenizer *t, struct err *err)
     return true;
 }
 
+static bool make_briefs(struct tokenizer *t, struct err *err)
+{
+    const struct vocab *v = t->vocab;
+    t->brief = arena_array(v->arena, (size_t)v->n_tokens, sizeof *t->brief, err);
+    if (!t->brief) return false;
+    for (int32_t i = 0; i < v->n_tokens; i++) {
+        struct token_brief *b = &t->brief[i];
+        const bool is_special =
+            v->tokens[i].kind == TOKEN_CONTROL || v->tokens[i].kind == TOKEN_UNKNOWN;
+        size_t n = 0;
+        const char *s = tokenizer_bytes(t, i, true, &n);
+        *b = (struct token_brief){.n_bytes = BRIEF_NONE};
+        if (is_special || n > sizeof b->bytes) continue;
+        memcpy(b->bytes, s, n);
+        b->n_bytes = (uint8_t)n;
+    }
+    return true;
+}
+
 static bool init_model(struct tokenizer *t, const char *name, struct err *err)
 {
     struct vocab *v = t->vocab;
@@ -116,7 +135,7 @@ struct tokenizer *tokenizer_new(struct vocab *v, const char *name, struct err *e
     t->vocab = v;
     const unsigned user = 1u << TOKEN_USER;
     const unsigned special = user | 1u << TOKEN_CONTROL | 1u << TOKEN_UNKNOWN;
-    if (!init_model(t, name, err) || !make_texts(t, err) ||
+    if (!init_model(t, name, err) || !make_texts(t, err) || !make_briefs(t, err) ||
         !specials_init(&t->user, v, user, err) || !specials_init(&t->all, v, special, err)) {
         t->vocab = NULL; /* stays the caller's */
         tokenizer_free(t);

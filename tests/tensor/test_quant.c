@@ -11,6 +11,7 @@
 
 #include "tensor/dtype.h"
 #include "tensor/half.h"
+#include "tensor/quant/quant.h"
 #include "tensor/tensor.h"
 
 /* ---- golden records ---- */
@@ -277,6 +278,32 @@ static void test_small_weights_survive(void **state)
             fail_msg("%s: error %.5f, bound %.5f", info->name, error, small_cases[c].bound);
     }
     free(d);
+}
+
+/* ---- variants ---- */
+
+/* Bits, not values: an encoder's file must not depend on the machine. */
+static void test_rounding_has_the_same_bits_in_every_variant(void **state)
+{
+    (void)state;
+    static const struct grid grids[] = {{0, 15, NULL}, {0, 3, NULL}, {-32, 31, NULL}};
+    uint64_t seed = 5;
+    for (int i = 0; i < 30000; i++) {
+        const struct grid *g = &grids[i % 3];
+        float x[PART_MAX], w[PART_MAX];
+        struct part p;
+        int8_t want_q[PART_MAX] = {0}, q[PART_MAX] = {0};
+        for (int k = 0; k < PART_MAX; k++) x[k] = (float)normal(&seed);
+        for (int k = 0; k < PART_MAX; k++) w[k] = (float)uniform(&seed);
+        parts_load(&p, 1, i & 1 ? 16 : 32, x, i & 2 ? w : NULL);
+        const float inverse = (float)(20 * normal(&seed)), m = (float)normal(&seed);
+        const struct part_sums want = part_round_plain(&p, inverse, m, g, want_q);
+        const struct part_sums sums = part_round_best()(&p, inverse, m, g, q);
+        const struct part_sums again = part_round_best()(&p, inverse, m, g, NULL);
+        assert_memory_equal(q, want_q, sizeof q);
+        assert_memory_equal(&sums, &want, sizeof sums);
+        assert_memory_equal(&again, &want, sizeof again);
+    }
 }
 
 /* ---- hostile blocks ---- */
@@ -553,6 +580,7 @@ int main(void)
         cmocka_unit_test(test_round_trip_stays_within_max_rel_err),
         cmocka_unit_test(test_error_of_normal_data_is_as_stated),
         cmocka_unit_test(test_small_weights_survive),
+        cmocka_unit_test(test_rounding_has_the_same_bits_in_every_variant),
         cmocka_unit_test(test_hostile_elements_count_as_stated),
         cmocka_unit_test(test_hostile_blocks_decode_to_finite_numbers),
         cmocka_unit_test(test_blocks_are_independent),

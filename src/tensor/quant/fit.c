@@ -11,7 +11,8 @@
  *
  * Loops over a part have constant trip counts and no branches, and sums are folded by halves: both
  * compilers turn them into vectors of four without being allowed to reorder anything, so results
- * are the same on every machine.
+ * are the same on every machine; the loop that takes the time is also written for AVX2
+ * (cpu/part_round.c).
  */
 #include "tensor/quant/quant.h"
 
@@ -170,14 +171,20 @@ INLINE struct part_sums round_values(const struct part *p, float inverse, const 
     return (struct part_sums){.qq = fold(b, n), .xq = fold(c, n)};
 }
 
+struct part_sums part_round_plain(const struct part *p, float inverse, float m,
+                                  const struct grid *g, int8_t *q)
+{
+    if (p->n == 16)
+        return q ? round_n(p, inverse, m, g, q, 16) : round_n(p, inverse, m, g, NULL, 16);
+    return q ? round_n(p, inverse, m, g, q, 32) : round_n(p, inverse, m, g, NULL, 32);
+}
+
 struct part_sums part_round(const struct part *p, float s, float m, const struct grid *g, int8_t *q)
 {
     const float inverse = fabsf(s) > 1e-18f ? 1.0f / s : 0.0f;
     if (g->values)
         return q ? round_values(p, inverse, g, q, 32) : round_values(p, inverse, g, NULL, 32);
-    if (p->n == 16)
-        return q ? round_n(p, inverse, m, g, q, 16) : round_n(p, inverse, m, g, NULL, 16);
-    return q ? round_n(p, inverse, m, g, q, 32) : round_n(p, inverse, m, g, NULL, 32);
+    return part_round_best()(p, inverse, m, g, q);
 }
 
 /* ---- one scale ---- */

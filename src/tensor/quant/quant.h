@@ -53,6 +53,13 @@ struct grid {
 struct part_sums part_round(const struct part *p, float s, float m, const struct grid *g,
                             int8_t *q);
 
+/* The loop of that for a grid of integers, where `inverse` is 1 / s: in plain C, and the fastest
+ * that this machine has (cpu/part_round.c). Both give the same bits. */
+typedef struct part_sums part_round_fn(const struct part *p, float inverse, float m,
+                                       const struct grid *g, int8_t *q);
+part_round_fn part_round_plain;
+part_round_fn *part_round_best(void);
+
 /* The weighted squared error of s q - m. */
 static inline float part_error(const struct part *p, const struct part_sums *a, float s, float m)
 {
