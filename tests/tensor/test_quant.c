@@ -296,13 +296,16 @@ static void test_rounding_has_the_same_bits_in_every_variant(void **state)
         for (int k = 0; k < PART_MAX; k++) x[k] = (float)normal(&seed);
         for (int k = 0; k < PART_MAX; k++) w[k] = (float)uniform(&seed);
         parts_load(&p, 1, i & 1 ? 16 : 32, x, i & 2 ? w : NULL);
-        const float inverse = (float)(20 * normal(&seed)), m = (float)normal(&seed);
-        const struct part_sums want = part_round_plain(&p, inverse, m, g, want_q);
-        const struct part_sums sums = part_round_best()(&p, inverse, m, g, q);
-        const struct part_sums again = part_round_best()(&p, inverse, m, g, NULL);
+        struct trial t[3];
+        struct part_sums want[3], sums[3], again[3];
+        for (int k = 0; k < 3; k++)
+            t[k] = (struct trial){(float)(20 * normal(&seed)), (float)normal(&seed)};
+        part_round_plain(want, &p, t, 3, g, want_q);
+        part_round_best()(sums, &p, t, 3, g, q);
+        part_round_best()(again, &p, t, 3, g, NULL);
         assert_memory_equal(q, want_q, sizeof q);
-        assert_memory_equal(&sums, &want, sizeof sums);
-        assert_memory_equal(&again, &want, sizeof again);
+        assert_memory_equal(sums, want, sizeof sums);
+        assert_memory_equal(again, want, sizeof again);
     }
 }
 

@@ -6,7 +6,7 @@
  * fit.c has the plain C. Here eight elements are one vector; every element is computed, and every
  * sum folded by halves, exactly as there, without fused multiply-adds: an encoder's bits are the
  * same on every machine (tests/tensor/test_quant.c compares the two). `cria quantize` to Q4_K_M
- * takes RATIO of the time.
+ * of a BF16 file of the 1B shape takes a third less time.
  */
 #include "tensor/cpu/cpu.h"
 #include "tensor/quant/quant.h"
@@ -58,13 +58,17 @@ INLINE TARGET_PART struct part_sums round_vectors(const struct part *p, float in
     return (struct part_sums){.q = fold_8(a[0]), .qq = fold_8(b[0]), .xq = fold_8(c[0])};
 }
 
-TARGET_PART static struct part_sums round_avx2(const struct part *p, float inverse, float m,
-                                               const struct grid *g, int8_t *to)
+TARGET_PART static void round_avx2(struct part_sums *sums, const struct part *p,
+                                   const struct trial *t, int n, const struct grid *g, int8_t *q)
 {
-    if (p->n == 16)
-        return to ? round_vectors(p, inverse, m, g, to, 2)
-                  : round_vectors(p, inverse, m, g, NULL, 2);
-    return to ? round_vectors(p, inverse, m, g, to, 4) : round_vectors(p, inverse, m, g, NULL, 4);
+    if (q)
+        for (int i = 0; i < n; i++)
+            sums[i] = p->n == 16 ? round_vectors(p, t[i].inverse, t[i].m, g, q, 2)
+                                 : round_vectors(p, t[i].inverse, t[i].m, g, q, 4);
+    else if (p->n == 16)
+        for (int i = 0; i < n; i++) sums[i] = round_vectors(p, t[i].inverse, t[i].m, g, NULL, 2);
+    else
+        for (int i = 0; i < n; i++) sums[i] = round_vectors(p, t[i].inverse, t[i].m, g, NULL, 4);
 }
 #endif
 

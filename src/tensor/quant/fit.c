@@ -67,10 +67,11 @@ INLINE float fold(float *a, int n)
     return (a[0] + a[2]) + (a[1] + a[3]);
 }
 
-static float clean(float x)
+INLINE float clean(float x)
 {
-    if (!(x == x)) return 0.0f;
-    return x > BLOCK_LIMIT ? BLOCK_LIMIT : x < -BLOCK_LIMIT ? -BLOCK_LIMIT : x;
+    float y = x == x ? x : 0.0f;
+    y = y > BLOCK_LIMIT ? BLOCK_LIMIT : y;
+    return y < -BLOCK_LIMIT ? -BLOCK_LIMIT : y;
 }
 
 static float clean_weight(float w) { return w > 0.0f && w < INFINITY ? w : 0.0f; }
@@ -94,12 +95,14 @@ INLINE void part_sum(struct part *p, int n)
 float parts_load(struct part *p, int n_parts, int n, const float *src, const float *weight)
 {
     assert(n == 16 || n == 32);
-    float most = 0.0f, heaviest = 0.0f;
+    float lane[16] = {0}, most = 0.0f, heaviest = 0.0f;
     for (int k = 0; k < n_parts; k++)
-        for (int i = 0; i < n; i++) {
-            const float x = p[k].x[i] = clean(src[k * n + i]), a = fabsf(x);
-            most = a > most ? a : most;
-        }
+        for (int i = 0; i < n; i += 16)
+            for (int l = 0; l < 16; l++) {
+                const float x = p[k].x[i + l] = clean(src[k * n + i + l]), a = fabsf(x);
+                lane[l] = a > lane[l] ? a : lane[l];
+            }
+    for (int l = 0; l < 16; l++) most = lane[l] > most ? lane[l] : most;
     if (weight)
         for (int i = 0; i < n_parts * n; i++) {
             const float w = clean_weight(weight[i]);
@@ -171,20 +174,41 @@ INLINE struct part_sums round_values(const struct part *p, float inverse, const 
     return (struct part_sums){.qq = fold(b, n), .xq = fold(c, n)};
 }
 
-struct part_sums part_round_plain(const struct part *p, float inverse, float m,
-                                  const struct grid *g, int8_t *q)
+void part_round_plain(struct part_sums *sums, const struct part *p, const struct trial *t, int n,
+                      const struct grid *g, int8_t *q)
 {
-    if (p->n == 16)
-        return q ? round_n(p, inverse, m, g, q, 16) : round_n(p, inverse, m, g, NULL, 16);
-    return q ? round_n(p, inverse, m, g, q, 32) : round_n(p, inverse, m, g, NULL, 32);
+    for (int i = 0; i < n; i++)
+        if (p->n == 16)
+            sums[i] = q ? round_n(p, t[i].inverse, t[i].m, g, q, 16)
+                        : round_n(p, t[i].inverse, t[i].m, g, NULL, 16);
+        else
+            sums[i] = q ? round_n(p, t[i].inverse, t[i].m, g, q, 32)
+                        : round_n(p, t[i].inverse, t[i].m, g, NULL, 32);
+}
+
+INLINE struct trial trial_of(float s, float m)
+{
+    return (struct trial){.inverse = fabsf(s) > 1e-18f ? 1.0f / s : 0.0f, .m = m};
 }
 
 struct part_sums part_round(const struct part *p, float s, float m, const struct grid *g, int8_t *q)
 {
-    const float inverse = fabsf(s) > 1e-18f ? 1.0f / s : 0.0f;
+    const struct trial t = trial_of(s, m);
+    struct part_sums sums;
     if (g->values)
-        return q ? round_values(p, inverse, g, q, 32) : round_values(p, inverse, g, NULL, 32);
-    return part_round_best()(p, inverse, m, g, q);
+        return q ? round_values(p, t.inverse, g, q, 32) : round_values(p, t.inverse, g, NULL, 32);
+    part_round_best()(&sums, p, &t, 1, g, q);
+    return sums;
+}
+
+/* The sums of n trials. */
+static void part_try(struct part_sums *sums, const struct part *p, const struct trial *t, int n,
+                     const struct grid *g)
+{
+    if (g->values)
+        for (int i = 0; i < n; i++) sums[i] = round_values(p, t[i].inverse, g, NULL, 32);
+    else
+        part_round_best()(sums, p, t, n, g, NULL);
 }
 
 /* ---- one scale ---- */
@@ -192,24 +216,47 @@ struct part_sums part_round(const struct part *p, float s, float m, const struct
 /* How much of sum w x x the best s for these q explains. */
 static float gain(const struct part_sums *a) { return a->qq > 0.0f ? a->xq * a->xq / a->qq : 0.0f; }
 
+/* The element of largest size that has weight, the first of two; 0 if there is none. Without a
+ * branch an element, whose outcome nothing can foretell. */
+static float part_peak(const struct part *p)
+{
+    float up[16] = {0}, down[16] = {0}, high = 0.0f, low = 0.0f;
+    for (int i = 0; i < p->n; i += 16)
+        for (int l = 0; l < 16; l++) {
+            const float x = p->w[i + l] > 0.0f ? p->x[i + l] : 0.0f;
+            up[l] = x > up[l] ? x : up[l];
+            down[l] = x < down[l] ? x : down[l];
+        }
+    for (int l = 0; l < 16; l++) {
+        high = up[l] > high ? up[l] : high;
+        low = down[l] < low ? down[l] : low;
+    }
+    if (high != -low) return high > -low ? high : low;
+    for (int i = 0; i < p->n; i++)
+        if (p->w[i] > 0.0f && fabsf(p->x[i]) == high) return p->x[i];
+    return 0.0f;
+}
+
 float part_fit_scale(const struct part *p, const struct grid *g)
 {
     /* The last integer on one side stands for such a part of the largest element. */
     static const float reach[] = {0.8f, 0.9f, 0.95f, 1.0f, 1.05f, 1.1f};
-    float peak = 0.0f;
-    for (int i = 0; i < p->n; i++)
-        if (p->w[i] > 0.0f && fabsf(p->x[i]) > fabsf(peak)) peak = p->x[i];
+    const float peak = part_peak(p);
     if (fabsf(peak) < 1e-15f) return 0.0f;
-    float best = peak / g->lo, best_gain = 0.0f;
-    for (int side = 0; side < 2; side++)
-        for (size_t c = 0; c < ARRAY_LEN(reach); c++) {
-            const float s = peak * reach[c] / (side ? g->hi : g->lo);
-            const struct part_sums a = part_round(p, s, 0.0f, g, NULL);
-            const float explained = gain(&a);
-            if (explained <= best_gain) continue;
-            best_gain = explained;
-            best = a.xq / a.qq;
-        }
+    struct trial t[2 * ARRAY_LEN(reach)];
+    struct part_sums sums[ARRAY_LEN(t)], most = {.xq = peak / g->lo, .qq = 1.0f};
+    float best_gain = 0.0f;
+    for (size_t i = 0; i < ARRAY_LEN(t); i++)
+        t[i] = trial_of(peak * reach[i % ARRAY_LEN(reach)] / (i < ARRAY_LEN(reach) ? g->lo : g->hi),
+                        0.0f);
+    part_try(sums, p, t, ARRAY_LEN(t), g);
+    for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+        const float explained = gain(&sums[i]);
+        if (explained <= best_gain) continue;
+        best_gain = explained;
+        most = sums[i];
+    }
+    float best = most.xq / most.qq;
     for (int step = 0; step < 3; step++) {
         const struct part_sums a = part_round(p, best, 0.0f, g, NULL);
         const float explained = gain(&a);
@@ -269,11 +316,16 @@ void part_fit_pair(const struct part *p, const struct grid *g, bool is_min_negat
     *m = -least;
     if (range < 1e-15f) return;
     struct pair best = {.s = range / g->hi, .m = -least, .error = INFINITY};
+    struct trial t[ARRAY_LEN(start)];
+    struct part_sums sums[ARRAY_LEN(start)];
     for (size_t c = 0; c < ARRAY_LEN(start); c++) {
         float from = least + 0.5f * start[c].shift * (1.0f - start[c].span) * range;
         if (is_min_negative && from > 0.0f) from = 0.0f;
-        const struct part_sums a = part_round(p, start[c].span * range / g->hi, -from, g, NULL);
-        const struct pair r = regress(p, &a, is_min_negative);
+        t[c] = trial_of(start[c].span * range / g->hi, -from);
+    }
+    part_try(sums, p, t, ARRAY_LEN(start), g);
+    for (size_t c = 0; c < ARRAY_LEN(start); c++) {
+        const struct pair r = regress(p, &sums[c], is_min_negative);
         if (r.error < best.error) best = r;
     }
     for (int step = 0; step < 3; step++) {

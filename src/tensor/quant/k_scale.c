@@ -104,11 +104,16 @@ static void q6_k_encode(void *dst, const float *src, int64_t n, const float *wei
     for (int64_t at = 0; at < n; at += SUPER, b += 210) {
         memset(b, 0, 210);
         block_fit_scales(&c, b + 208, src + at, weight ? weight + at : NULL, &form);
-        for (int e = 0; e < SUPER; e++) {
-            const int q = c.q[e] + 32, i = e / 128, j = e / 32 % 4, l = e % 32;
-            uint8_t *ql = b + 64 * i + 32 * (j % 2) + l, *qh = b + 128 + 32 * i + l;
-            *ql = (uint8_t)(*ql | (q & 15) << (j < 2 ? 0 : 4));
-            *qh = (uint8_t)(*qh | q >> 4 << 2 * j);
+        for (int i = 0; i < 2; i++) {
+            const int8_t *q = c.q + 128 * i;
+            uint8_t *ql = b + 64 * i, *qh = b + 128 + 32 * i;
+            for (int l = 0; l < 32; l++) {
+                const int q0 = q[l] + 32, q1 = q[l + 32] + 32, q2 = q[l + 64] + 32,
+                          q3 = q[l + 96] + 32;
+                ql[l] = (uint8_t)((q0 & 15) | (q2 & 15) << 4);
+                ql[l + 32] = (uint8_t)((q1 & 15) | (q3 & 15) << 4);
+                qh[l] = (uint8_t)(q0 >> 4 | q1 >> 4 << 2 | q2 >> 4 << 4 | q3 >> 4 << 6);
+            }
         }
         memcpy(b + 192, c.s, PARTS);
     }

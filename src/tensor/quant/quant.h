@@ -53,10 +53,14 @@ struct grid {
 struct part_sums part_round(const struct part *p, float s, float m, const struct grid *g,
                             int8_t *q);
 
-/* The loop of that for a grid of integers, where `inverse` is 1 / s: in plain C, and the fastest
- * that this machine has (cpu/part_round.c). Both give the same bits. */
-typedef struct part_sums part_round_fn(const struct part *p, float inverse, float m,
-                                       const struct grid *g, int8_t *q);
+/* The loop of that for a grid of integers: the sums of n trials; `q` may be NULL, and is of the
+ * last. In plain C, and the fastest that this machine has (cpu/part_round.c). Both give the same
+ * bits. */
+struct trial {
+    float inverse, m; /* 1 / s, or 0 */
+};
+typedef void part_round_fn(struct part_sums *sums, const struct part *p, const struct trial *t,
+                           int n, const struct grid *g, int8_t *q);
 part_round_fn part_round_plain;
 part_round_fn *part_round_best(void);
 
