@@ -22,6 +22,8 @@
 
 #include "text/merge.h"
 
+static_assert(VOCAB_MAX_TOKENS < MERGE_SMALL_RANK, "ids are small ranks");
+
 static inline uint64_t pair_key(int32_t left, int32_t right)
 {
     return (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
@@ -64,6 +66,22 @@ static inline uint32_t rank_by_bytes(const void *rule, const uint8_t *s, struct 
     return (uint32_t)*made;
 }
 
+/* Of two bytes, from their table; bytes that were left out may lie between two symbols. */
+static inline uint32_t rank_of_two(const void *rule, const uint8_t *s, struct merge_pair p,
+                                   int32_t *made)
+{
+    const struct bpe *b = ((const struct rule *)rule)->bpe;
+    if (p.end - p.begin != 2)
+        return b->pair ? rank_by_pair(rule, s, p, made) : rank_by_bytes(rule, s, p, made);
+    const struct bpe_two *two = &b->two[s[p.begin] << 8 | s[p.begin + 1]];
+    *made = two->made;
+    return two->rank;
+}
+
+static const struct merge_rule by_pair = {rank_of_two, rank_by_pair, true};
+static const struct merge_rule by_rare_pair = {rank_of_two, rank_by_pair, false};
+static const struct merge_rule by_bytes = {rank_of_two, rank_by_bytes, true};
+
 /* One id a byte; bytes without a token left out. Returns the number of ids. */
 static uint32_t bytes_to_ids(const struct bpe *b, const uint8_t *s, size_t n, int32_t *id,
                              uint32_t *start)
@@ -83,8 +101,9 @@ static uint32_t encode_short(const struct rule *r, const uint8_t *s, size_t n, i
 {
     uint32_t start[MERGE_SHORT + 1];
     const uint32_t n_sym = bytes_to_ids(r->bpe, s, n, id, start);
-    if (r->bpe->pair) return merge_short(rank_by_pair, r, s, id, start, n_sym);
-    return merge_short(rank_by_bytes, r, s, id, start, n_sym);
+    if (!r->bpe->pair) return merge_short(by_bytes, r, s, id, start, n_sym);
+    if (r->bpe->has_small_ranks) return merge_short(by_pair, r, s, id, start, n_sym);
+    return merge_short(by_rare_pair, r, s, id, start, n_sym);
 }
 
 static bool encode_long(const struct rule *r, const uint8_t *s, size_t n, struct merge_scratch *m,
@@ -101,9 +120,9 @@ static bool encode_long(const struct rule *r, const uint8_t *s, size_t n, struct
     m->node[n_sym].start = (uint32_t)n;
     if (n_sym == 0) return true;
     if (b->pair)
-        merge_long(rank_by_pair, r, s, m, n_sym);
+        merge_long(by_pair, r, s, m, n_sym);
     else
-        merge_long(rank_by_bytes, r, s, m, n_sym);
+        merge_long(by_bytes, r, s, m, n_sym);
     for (uint32_t i = 0; i != n_sym; i = m->node[i].next)
         if (!ids_push(out, m->node[i].id, err)) return false;
     return true;
@@ -216,6 +235,27 @@ static bool make_pairs(struct bpe *b, const struct vocab *v, const char *name, s
     return ok;
 }
 
+/* What rank_of_two() looks up: as the general rule says. */
+static bool make_twos(struct bpe *b, const char *name, struct err *err)
+{
+    const size_t n = 256 * 256;
+    b->two = malloc(n * sizeof *b->two);
+    if (!b->two)
+        return err_set(err, ERR_MEMORY, "%s: no memory for pairs of bytes; close other programs",
+                       name);
+    const struct rule rule = {b, 2};
+    for (size_t i = 0; i < n; i++) {
+        const uint8_t s[2] = {(uint8_t)(i >> 8), (uint8_t)i};
+        const struct merge_pair p = {b->byte_id[s[0]], b->byte_id[s[1]], 0, 2};
+        struct bpe_two *two = &b->two[i];
+        *two = (struct bpe_two){MERGE_NONE, 0};
+        if (p.left < 0 || p.right < 0) continue;
+        two->rank = b->pair ? rank_by_pair(&rule, s, p, &two->made)
+                            : rank_by_bytes(&rule, s, p, &two->made);
+    }
+    return true;
+}
+
 /* Marks the tokens that their own bytes are merged to. */
 static void mark_whole(struct bpe *b, const struct vocab *v)
 {
@@ -239,7 +279,8 @@ bool bpe_init(struct bpe *b, const struct vocab *v, const struct pretok_family *
     if (!token_index_init(&b->index, v, are_whole, name, err)) return false;
     for (int i = 0; i < 256; i++)
         b->byte_id[i] = token_index_find(&b->index, &(uint8_t){(uint8_t)i}, 1);
-    if (v->merges && !make_pairs(b, v, name, err)) {
+    b->has_small_ranks = v->n_merges < (int32_t)MERGE_SMALL_RANK;
+    if ((v->merges && !make_pairs(b, v, name, err)) || !make_twos(b, name, err)) {
         bpe_release(b);
         return false;
     }
@@ -252,6 +293,8 @@ void bpe_release(struct bpe *b)
     token_index_release(&b->index);
     free(b->pair);
     free(b->maybe_pair);
+    free(b->two);
+    b->two = NULL;
     b->pair = NULL;
     b->maybe_pair = NULL;
 }

@@ -4,6 +4,7 @@
 #ifndef CRIA_TEXT_BPE_H
 #define CRIA_TEXT_BPE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,11 @@ struct bpe_pair { /* a slot of the table of merges */
     int32_t made;
 };
 
+struct bpe_two {   /* two bytes side by side */
+    uint32_t rank; /* MERGE_NONE: none */
+    int32_t made;
+};
+
 struct bpe {
     const struct pretok_family *family;
     struct token_index index;
@@ -26,6 +32,8 @@ struct bpe {
     uint64_t *maybe_pair;  /* 4 bits a slot, as token_index.maybe */
     unsigned pair_shift;
     size_t pair_mask;
+    struct bpe_two *two;  /* [256 * 256], by the first byte, then the second */
+    bool has_small_ranks; /* see merge.h */
     int32_t byte_id[256]; /* -1: the vocabulary has no such byte, which is dropped */
 };
 

@@ -19,8 +19,9 @@ struct merge_node {
 
 struct merge_scratch { /* all zero: empty */
     struct merge_node *node;
-    uint64_t *heap; /* rank << 32 | node, smallest first; four children a parent */
-    size_t n_heap;
+    uint64_t *first; /* rank << 32 | node of the pairs at the beginning, sorted */
+    uint64_t *heap;  /* of those that came later, smallest first; four children a parent */
+    size_t n_first, at_first, n_heap;
     size_t cap; /* symbols that there is room for */
 };
 
@@ -28,8 +29,9 @@ struct merge_scratch { /* all zero: empty */
 bool merge_scratch_fit(struct merge_scratch *m, size_t n, struct err *err) CRIA_CHECK;
 void merge_scratch_release(struct merge_scratch *m);
 
-void merge_heap_order(struct merge_scratch *m); /* makes a heap of heap[0..n_heap) */
+void merge_sort_first(struct merge_scratch *m); /* first[0..n_first); empties the heap */
 void merge_heap_push(struct merge_scratch *m, uint64_t v);
-uint64_t merge_heap_pop(struct merge_scratch *m); /* n_heap >= 1 */
+uint64_t
+merge_next(struct merge_scratch *m); /* the smallest of both, taken out; UINT64_MAX: none */
 
 #endif

@@ -44,6 +44,8 @@ static inline uint32_t rank_by_score(const void *rule, const uint8_t *s, struct 
     return score_rank(m->vocab->tokens[*made].score);
 }
 
+static const struct merge_rule by_score = {rank_by_score, rank_by_score, false};
+
 static size_t char_bytes(const uint8_t *s, size_t n)
 {
     uint32_t cp = 0;
@@ -63,7 +65,7 @@ static uint32_t merge_word(const struct spm *m, const uint8_t *s, size_t n, int3
         at += n_char;
     }
     start[n_sym] = (uint32_t)n;
-    return merge_short(rank_by_score, m, s, id, start, n_sym);
+    return merge_short(by_score, m, s, id, start, n_sym);
 }
 
 /* A symbol to ids: itself, or its bytes, or the unknown token unless that has just been said. */
@@ -110,7 +112,7 @@ static bool encode_long(const struct spm *m, const uint8_t *s, size_t n,
         at += n_char;
     }
     node[n_sym].start = (uint32_t)n;
-    merge_long(rank_by_score, m, s, scratch, n_sym);
+    merge_long(by_score, m, s, scratch, n_sym);
     for (uint32_t i = 0; i != n_sym; i = node[i].next) {
         const uint32_t begin = node[i].start, end = node[node[i].next].start;
         if (!push_symbol(m, s + begin, end - begin, node[i].id, is_unk, out, err)) return false;
