@@ -11,6 +11,8 @@
  *   8-bit activations (quantized     sum |w| d / 2, d = largest of 32 activations / 127: half a
  *   weights; few tokens, and many    step each; and F32_BOUND where the activations are integers
  *   in avx512bf16)                   times such a d, which proves the unpacking and the integers
+ *   bfloat16 dot products (BF16      2^-9: each activation rounded to bfloat16
+ *   weights, many in avx512bf16)
  *   bfloat16 tiles                   by type of weights, `wide_bound` below
  */
 #include <math.h>
@@ -54,6 +56,7 @@ static double wide_bound(const char *variant, enum dtype t)
     const bool is_quant = ref_block_elems(t) > 1;
     if (strcmp(variant, "amx") == 0)
         return is_quant ? 0x1p-8 : t == DT_BF16 ? 0x1p-17 + F32_BOUND : 0x1p-16 + F32_BOUND;
+    if (strcmp(variant, "avx512bf16") == 0 && t == DT_BF16) return 0x1p-9 + F32_BOUND;
     return F32_BOUND;
 }
 

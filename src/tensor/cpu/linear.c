@@ -16,11 +16,12 @@
  * results are ever transposed.
  *
  * Quantized weights on AVX512-VNNI are multiplied as integers with activations rounded to 8 bits,
- * as for few tokens; packing and layout of that way are linear_vnni.c's.
+ * as for few tokens; packing and layout of that way are linear_vnni.c's. BF16 weights on
+ * AVX512-BF16 are multiplied by activations rounded to bfloat16 (linear_pairs.c).
  *
  * Both give results that depend neither on the number of threads nor, within one way, on the other
  * tokens: a sum runs over k in an order fixed by K_BLOCK and the kernel. Few and many differ by
- * rounding (and by the 8-bit activations).
+ * rounding (and by activations of 8 bits or bfloat16).
  * Begin reading at linear_run().
  */
 #include <assert.h>
@@ -38,7 +39,7 @@
 struct plan {
     int64_t k_pad;               /* k rounded up to ACT, which all blocks of weights divide */
     size_t x, q, row, few_bytes; /* few: of one member */
-    size_t xf, xh, xl, xq, shared_bytes; /* many: of the team */
+    size_t xf, xh, xl, xq, shared_bytes; /* many: of the team; pairs lie where xh does */
     size_t panel, c, piece, many_bytes;  /* many: of one member */
 };
 
@@ -190,7 +191,7 @@ struct many {
     uint8_t *xq; /* struct act_block [n_tok / ACT_TOK, k_pad / 32] */
     uint8_t *mine;
     int64_t n_blocks;
-    bool needs_f32, needs_bf16, needs_int8;
+    bool needs_f32, needs_bf16, needs_int8, needs_pairs;
 };
 
 /* Packs elements [begin, end) of the 16 tokens of block b; begin is a multiple of ACT, and end
@@ -218,11 +219,13 @@ static void pack_floats(const struct many *m, int64_t b, int64_t begin, int64_t 
 static void pack_block(const struct many *m, int64_t b, int64_t begin, int64_t end)
 {
     if (m->needs_f32 || m->needs_bf16) pack_floats(m, b, begin, end);
-    if (!m->needs_int8) return;
+    if (!m->needs_int8 && !m->needs_pairs) return;
     for (int64_t t = b * LANES; t < (b + 1) * LANES && t < m->a->n_tok; t += ACT_TOK) {
-        const int64_t at = (t / ACT_TOK * m->p->k_pad + begin) / 32;
-        m->kit->pack_int8((struct act_block *)(void *)(m->xq + at * ACT_BLOCK_BYTES), m->a, t,
-                          begin, end);
+        const int64_t at = t / ACT_TOK * m->p->k_pad + begin; /* in groups of ACT_TOK elements */
+        if (m->needs_int8)
+            m->kit->pack_int8((struct act_block *)(void *)(m->xq + at / 32 * ACT_BLOCK_BYTES), m->a,
+                              t, begin, end);
+        if (m->needs_pairs) m->kit->pack_pairs(m->xh + at / 2 * ACT_TOK, m->a, t, begin, end);
     }
 }
 
@@ -297,6 +300,7 @@ static void many_rows(const struct many *m, const struct linear_out *out, int64_
                       .n_blocks = m->n_blocks,
                       .form = m->kit->form[out->w->dtype],
                       .xf = m->xf,
+                      .xp = m->xh,
                       .xh = m->xh,
                       .xl = m->xl,
                       .xq = (const struct act_block *)(void *)m->xq,
@@ -305,8 +309,11 @@ static void many_rows(const struct many *m, const struct linear_out *out, int64_
                       .c = (float *)(void *)(m->mine + m->p->c)};
     for (s.row = begin; s.row < end; s.row += s.n_rows) {
         s.n_rows = min_i64(STRIP, end - s.row);
-        if (s.form == FORM_INT8) {
-            m->kit->strip_int8(&s);
+        if (s.form == FORM_INT8 || s.form == FORM_PAIRS) {
+            if (s.form == FORM_INT8)
+                m->kit->strip_int8(&s);
+            else
+                m->kit->strip_pairs(&s);
             continue;
         }
         if (s.form == FORM_F32)
@@ -368,6 +375,7 @@ static void linear_many(const struct member *me, const struct linear_args *a,
         const enum form form = kit->form[a->out[i].w->dtype];
         m.needs_f32 |= form == FORM_F32;
         m.needs_int8 |= form == FORM_INT8;
+        m.needs_pairs |= form == FORM_PAIRS;
         m.needs_bf16 |= form >= FORM_BF16_1;
     }
     if (m.needs_bf16) m.n_blocks = round_up(m.n_blocks, 2);

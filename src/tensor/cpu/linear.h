@@ -42,11 +42,12 @@ typedef void dot_rows_fn(float *dot, const struct few_in *in, enum dtype type, c
                          size_t row_bytes, int64_t n_rows);
 
 /* How many-token products with a type of weights are made: in float; in 8-bit integers, the
- * weights' own and rounded activations; or as sums of products of bfloat16 parts of weights and
- * activations (x = hi + lo). */
+ * weights' own and rounded activations; in bfloat16, the weights' own and rounded activations; or
+ * as sums of products of bfloat16 parts of weights and activations (x = hi + lo), in tiles. */
 enum form {
     FORM_F32,
     FORM_INT8,   /* quantized weights */
+    FORM_PAIRS,  /* bfloat16 weights */
     FORM_BF16_1, /* hi hi: weights already rounded by quantization */
     FORM_BF16_2, /* w (hi + lo): weights exact in bfloat16 */
     FORM_BF16_3, /* hi hi + hi lo + lo hi: both split, relative error 2^-16 of a product */
@@ -67,10 +68,11 @@ struct strip {
     enum form form;
     const float *xf;              /* [n_blocks, k_pad, LANES]; FORM_F32 */
     const struct act_block *xq;   /* [n_tok / ACT_TOK, k_pad / 32]; FORM_INT8 */
+    const uint32_t *xp;           /* [n_tok / ACT_TOK, k_pad / 2, ACT_TOK] pairs; FORM_PAIRS */
     const uint32_t *xh, *xl;      /* [n_blocks, k_pad / 2, LANES] pairs of bfloat16; else */
     void *panel;                  /* scratch of PANEL_BYTES */
-    float *c;                     /* [n_blocks, STRIP, LANES]: the result; not FORM_INT8, */
-    const struct linear_out *out; /* which writes its result to out->y */
+    float *c;                     /* [n_blocks, STRIP, LANES]: the result; not FORM_INT8 and */
+    const struct linear_out *out; /* FORM_PAIRS, which write theirs to out->y */
 };
 
 struct linear_kit {
@@ -81,7 +83,10 @@ struct linear_kit {
     void (*strip_bf16)(const struct strip *s);                   /* NULL if no form needs it */
     void (*strip_int8)(const struct strip *s);                   /* likewise */
     void (*pack_int8)(struct act_block *act, const struct linear_args *a, int64_t t, int64_t begin,
-                      int64_t end); /* linear_vnni.h */
+                      int64_t end);             /* linear_vnni.h */
+    void (*strip_pairs)(const struct strip *s); /* likewise */
+    void (*pack_pairs)(void *x, const struct linear_args *a, int64_t t, int64_t begin,
+                       int64_t end); /* linear_pairs.h */
     /* Splits n_pairs rows of 2 x LANES floats [2 n_pairs, LANES] into pairs of bfloat16. */
     void (*split)(uint32_t *hi, uint32_t *lo, const float *x, int64_t n_pairs);
 };

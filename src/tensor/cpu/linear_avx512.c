@@ -24,6 +24,7 @@
 
 #include "tensor/cpu/linear.h"
 #include "tensor/cpu/linear_bf16.h"
+#include "tensor/cpu/linear_pairs.h"
 #include "tensor/cpu/linear_vnni.h"
 #include "tensor/cpu/unpack_avx2.h"
 #include "tensor/cpu/unpack_avx512.h"
@@ -332,7 +333,7 @@ static dot_rows_fn *const dots[DT_COUNT] = {
 
 /* clang-format off */
 static const uint8_t forms_bf16[DT_COUNT] = {
-    [DT_F32] = FORM_F32, [DT_F16] = FORM_F32, [DT_BF16] = FORM_F32,
+    [DT_F32] = FORM_F32, [DT_F16] = FORM_F32, [DT_BF16] = FORM_PAIRS,
     [DT_Q4_0] = FORM_INT8, [DT_Q4_1] = FORM_INT8, [DT_Q5_0] = FORM_INT8,
     [DT_Q5_1] = FORM_INT8, [DT_Q8_0] = FORM_INT8, [DT_Q2_K] = FORM_INT8,
     [DT_Q3_K] = FORM_INT8, [DT_Q4_K] = FORM_INT8, [DT_Q5_K] = FORM_INT8,
@@ -354,6 +355,8 @@ static const struct linear_kit linear_kit_bf16 = {
     .quantize = quantize_act8_avx2,
     .strip_int8 = strip_vnni,
     .pack_int8 = pack_vnni,
+    .strip_pairs = strip_pairs,
+    .pack_pairs = pack_pairs,
 };
 
 void linear_avx512bf16(const struct member *me, const struct linear_args *a)

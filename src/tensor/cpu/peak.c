@@ -145,14 +145,14 @@ const struct peak_unit peak_units[] = {
  * Sets that are not named (plain C, NEON) are held against the least that the machine has. */
 static const struct {
     const char *variant;
-    int floats, quantized; /* rows of peak_units */
+    int floats, bf16, quantized; /* rows of peak_units */
 } uses[] = {
 #if CRIA_X86
-    {"avx512",     F32_AVX512, F32_AVX512},
-    {"avx512bf16", F32_AVX512, INT8_AVX512},
-    {"amx",        BF16_AMX,   BF16_AMX},
+    {"avx512",     F32_AVX512, F32_AVX512,  F32_AVX512},
+    {"avx512bf16", F32_AVX512, BF16_AVX512, INT8_AVX512},
+    {"amx",        BF16_AMX,   BF16_AMX,    BF16_AMX},
 #endif
-    {NULL,         0,          0},
+    {NULL,         0,          0,           0},
 };
 /* clang-format on */
 
@@ -167,7 +167,9 @@ const struct peak_unit *peak_unit_of(const char *variant, enum dtype t)
 {
     size_t i = 0;
     while (uses[i].variant && strcmp(uses[i].variant, variant) != 0) i++;
-    return &peak_units[dtype_info(t)->is_quantized ? uses[i].quantized : uses[i].floats];
+    return &peak_units[dtype_info(t)->is_quantized ? uses[i].quantized
+                       : t == DT_BF16              ? uses[i].bf16
+                                                   : uses[i].floats];
 }
 
 struct probe {
