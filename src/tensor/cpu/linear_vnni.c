@@ -13,9 +13,14 @@
  * A strip of weights, a block of k at a time, is unpacked into panels of 16 rows: 32 weights of k
  * are 8 registers of 16 rows by 4, then the rows' scales, then their minima. Sixteen output rows
  * lie across the lanes and a token's four activations are broadcast, so nothing is added across
- * lanes, scales of rows are one load, and results are stored as they lie in y. Sixteen rows by
- * ACT_TOK tokens stay in registers while k runs: 8 dot products, one conversion and two float
- * operations (three with a minimum) for 32 weights, that is 8/10 (8/11) of the unit's peak at best.
+ * lanes, scales of rows are one load, and results are stored as they lie in y. Two panels by TOK
+ * tokens stay in registers while k runs: for 32 weights of 16 rows 8 dot products, one conversion
+ * and two float operations (three with a minimum) on the unit that makes them, which is 8/10 (8/11)
+ * of its peak at best. Two panels, because with one by 8 tokens there were 9 loads for 8 products,
+ * and Zen 4 loads one register of 64 bytes a cycle. Two panels by 8 tokens, the integers of half of
+ * them at a time, fetch less from L2, but GCC spills.
+ *
+ * Unpacking prefetches: 16 rows are as many streams, of which none is long enough for the hardware.
  *
  * The order of a sum follows k alone: any number of threads, any neighbours, the same bits.
  * Begin reading at strip_vnni().
@@ -27,11 +32,12 @@
 
 #include "tensor/cpu/linear_in.h"
 #include "tensor/cpu/linear_vnni.h"
+#include "tensor/cpu/tile_avx512.h"
 #include "tensor/cpu/unpack_avx512.h"
 
 enum {
-    ROWS = 16,     /* of a panel */
-    Q = ROWS * 32, /* bytes of 32 weights of each row */
+    Q = ROWS * 32, /* bytes of 32 weights of 16 rows */
+    TOK = 4,       /* tokens of a tile */
     K_LONG = 1024, /* of k in a panel, at most; longer rows are cut in equal parts */
     MAX_RECORD = Q + 4 * ROWS * (int)sizeof(float),
 };
@@ -130,14 +136,19 @@ INLINE TARGET_BF16 uint8_t *interleave(uint8_t *to, const struct stage *g, const
                                        int64_t n_32)
 {
     _Alignas(64) float s[16][ROWS], m[16][ROWS]; /* scales of f->per_32 lie in the first 8 */
-    kit_avx512.transpose(s[0], ROWS, g->s[0], 16, ROWS, 16);
-    if (f->has_min) kit_avx512.transpose(m[0], ROWS, g->m[0], 16, ROWS, 16);
-    const size_t each = (f->per_32 ? 1 : 2) * sizeof s[0];
+    for (int i = 0; i < (f->per_32 ? 8 : 16); i += 4)
+        columns_16x4((uint8_t *)s[i], sizeof s[0], (const uint8_t *)&g->s[0][i], sizeof g->s[0]);
+    for (int i = 0; f->has_min && i < 16; i += 4)
+        columns_16x4((uint8_t *)m[i], sizeof m[0], (const uint8_t *)&g->m[0][i], sizeof g->m[0]);
+    const int n_each = f->per_32 ? 1 : 2; /* scales of a record, and minima */
     for (int64_t c = 0; c < n_32; c++) {
-        kit_avx512.transpose((float *)(void *)to, ROWS,
-                             (const float *)(const void *)g->q[0] + 8 * c, ACT / 4, ROWS, 8);
-        memcpy(to + Q, s[f->per_32 ? c : 2 * c], each);
-        if (f->has_min) memcpy(to + Q + each, m[2 * c], each);
+        columns_16x4(to, 64, &g->q[0][32 * c], ACT);
+        columns_16x4(to + 256, 64, &g->q[0][32 * c + 16], ACT);
+        for (int h = 0; h < n_each; h++) {
+            _mm512_store_ps(to + Q + 64 * h, _mm512_load_ps(s[n_each * c + h]));
+            if (f->has_min)
+                _mm512_store_ps(to + Q + 64 * (n_each + h), _mm512_load_ps(m[2 * c + h]));
+        }
         to += record_bytes(f->has_min, f->per_32);
     }
     return to;
@@ -149,10 +160,15 @@ INLINE TARGET_BF16 void unpack_panel(uint8_t *panel, const struct unpack *f, byt
     struct stage g;
     const int64_t n_rows = min_i64(ROWS, s->row + s->n_rows - row);
     if (n_rows < ROWS) memset(&g, 0, sizeof g);
-    for (int64_t end = i + n; i < end; i += ACT) {
+    const size_t row_bytes = s->w->row_bytes;
+    const uint8_t *rows = (const uint8_t *)tensor_row(s->w, row) + i / ACT * f->act_bytes;
+    const uint8_t *below = rows + ROWS * row_bytes; /* where the next panel begins */
+    for (const int64_t end = i + n; i < end; i += ACT, rows += f->act_bytes) {
+        const uint8_t *next = i + ACT < end ? rows + f->act_bytes : below;
         for (int64_t r = 0; r < n_rows; r++) {
-            const uint8_t *src = tensor_row(s->w, row + r);
-            unpack_row(&g, (int)r, f, bytes, src + i / ACT * f->act_bytes, end - i);
+            for (int b = 0; b < f->act_bytes; b += 64)
+                _mm_prefetch(next + (size_t)r * row_bytes + b, _MM_HINT_T0);
+            unpack_row(&g, (int)r, f, bytes, rows + (size_t)r * row_bytes, end - i);
         }
         panel = interleave(panel, &g, f, min_i64(ACT, end - i) / 32);
     }
@@ -180,103 +196,97 @@ INLINE TARGET_BF16 __m512 scales_at(const uint8_t *record, int i)
     return _mm512_load_ps(record + Q + 64 * i);
 }
 
-/* acc += 16 rows times ACT_TOK tokens over the 32 weights of a record, one scale for each row. */
-INLINE TARGET_BF16 void step_32(__m512 acc[ACT_TOK], const uint8_t *w, const struct act_block *x,
-                                const bool has_min)
+/* Sums of 32 rows times tokens [t, t + TOK) over 4 * n_g weights, from group g on. */
+INLINE TARGET_BF16 void dot_groups(__m512i sum[TOK][2], const uint8_t *w0, const uint8_t *w1,
+                                   const struct act_block *x, const int t, const int g,
+                                   const int n_g)
 {
-    __m512i sum[ACT_TOK];
 #pragma GCC unroll 8
-    for (int t = 0; t < ACT_TOK; t++)
-        sum[t] = has_min ? _mm512_setzero_si512() : _mm512_set1_epi32(x->from_32[t]);
-#pragma GCC unroll 8
-    for (int g = 0; g < 8; g++) {
-        const __m512i u = _mm512_load_si512(w + 64 * g);
-#pragma GCC unroll 8
-        for (int t = 0; t < ACT_TOK; t++) sum[t] = _mm512_dpbusd_epi32(sum[t], u, four(x->q[g][t]));
-    }
-#pragma GCC unroll 8
-    for (int t = 0; t < ACT_TOK; t++) {
-        const __m512 v = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[t]), scales_at(w, 0));
-        acc[t] = _mm512_fmadd_ps(v, _mm512_set1_ps(x->d[t]), acc[t]);
-        if (has_min)
-            acc[t] = _mm512_fnmadd_ps(scales_at(w, 1), _mm512_set1_ps(x->sum_32[t]), acc[t]);
-    }
-}
-
-/* The same with a scale for each 16. */
-INLINE TARGET_BF16 void step_16(__m512 acc[ACT_TOK], const uint8_t *w, const struct act_block *x,
-                                const bool has_min)
-{
-    __m512 v[ACT_TOK];
-#pragma GCC unroll 2
-    for (int h = 0; h < 2; h++) {
-        __m512i sum[ACT_TOK];
-#pragma GCC unroll 8
-        for (int t = 0; t < ACT_TOK; t++)
-            sum[t] = has_min ? _mm512_setzero_si512() : _mm512_set1_epi32(x->from_16[h][t]);
+    for (int i = g; i < g + n_g; i++) {
+        const __m512i u0 = _mm512_load_si512(w0 + 64 * i), u1 = _mm512_load_si512(w1 + 64 * i);
 #pragma GCC unroll 4
-        for (int g = 4 * h; g < 4 * h + 4; g++) {
-            const __m512i u = _mm512_load_si512(w + 64 * g);
-#pragma GCC unroll 8
-            for (int t = 0; t < ACT_TOK; t++)
-                sum[t] = _mm512_dpbusd_epi32(sum[t], u, four(x->q[g][t]));
+        for (int j = 0; j < TOK; j++) {
+            const __m512i q = four(x->q[i][t + j]);
+            sum[j][0] = _mm512_dpbusd_epi32(sum[j][0], u0, q);
+            sum[j][1] = _mm512_dpbusd_epi32(sum[j][1], u1, q);
         }
-#pragma GCC unroll 8
-        for (int t = 0; t < ACT_TOK; t++) {
-            const __m512 f = _mm512_cvtepi32_ps(sum[t]), s = scales_at(w, h);
-            v[t] = h == 0 ? _mm512_mul_ps(f, s) : _mm512_fmadd_ps(f, s, v[t]);
-        }
-    }
-#pragma GCC unroll 8
-    for (int t = 0; t < ACT_TOK; t++) {
-        acc[t] = _mm512_fmadd_ps(v[t], _mm512_set1_ps(x->d[t]), acc[t]);
-        if (!has_min) continue;
-        acc[t] = _mm512_fnmadd_ps(scales_at(w, 2), _mm512_set1_ps(x->sum_16[0][t]), acc[t]);
-        acc[t] = _mm512_fnmadd_ps(scales_at(w, 3), _mm512_set1_ps(x->sum_16[1][t]), acc[t]);
     }
 }
 
-/* Where results of 16 rows go. */
-struct dest {
-    float *y; /* of the first token */
-    int64_t ld_y, n_tok;
-    __mmask16 mask; /* the rows that there are */
-    const float *bias;
-    bool is_added;
-};
-
-/* n_32 records of a panel times a tile of tokens. */
-INLINE TARGET_BF16 void multiply(const struct dest *to, const uint8_t *w, const struct act_block *x,
-                                 int64_t n_32, const bool has_min, const bool per_32)
+/* acc += 16 rows times token t: v scaled, less the minima. */
+INLINE TARGET_BF16 __m512 take_up(__m512 acc, __m512 v, const uint8_t *w, const struct act_block *x,
+                                  int t, const bool has_min, const bool per_32)
 {
-    __m512 acc[ACT_TOK];
-#pragma GCC unroll 8
-    for (int t = 0; t < ACT_TOK; t++) acc[t] = _mm512_setzero_ps();
-    for (int64_t b = 0; b < n_32; b++, x++, w += record_bytes(has_min, per_32)) {
-        if (per_32)
-            step_32(acc, w, x, has_min);
-        else
-            step_16(acc, w, x, has_min);
+    acc = _mm512_fmadd_ps(v, _mm512_set1_ps(x->d[t]), acc);
+    if (!has_min) return acc;
+    if (per_32) return _mm512_fnmadd_ps(scales_at(w, 1), _mm512_set1_ps(x->sum_32[t]), acc);
+    acc = _mm512_fnmadd_ps(scales_at(w, 2), _mm512_set1_ps(x->sum_16[0][t]), acc);
+    return _mm512_fnmadd_ps(scales_at(w, 3), _mm512_set1_ps(x->sum_16[1][t]), acc);
+}
+
+/* acc += 32 rows times tokens [t, t + TOK) over the 32 weights of a record; one scale for each
+ * row, or two. */
+INLINE TARGET_BF16 void step(__m512 acc[TOK][2], const uint8_t *w0, const uint8_t *w1,
+                             const struct act_block *x, const int t, const bool has_min,
+                             const bool per_32)
+{
+    const int n_parts = per_32 ? 1 : 2;
+    __m512 v[TOK][2];
+#pragma GCC unroll 2
+    for (int h = 0; h < n_parts; h++) {
+        __m512i sum[TOK][2];
+#pragma GCC unroll 4
+        for (int j = 0; j < TOK; j++) {
+            const int32_t from = per_32 ? x->from_32[t + j] : x->from_16[h][t + j];
+            sum[j][0] = sum[j][1] = has_min ? _mm512_setzero_si512() : _mm512_set1_epi32(from);
+        }
+        dot_groups(sum, w0, w1, x, t, h * 4, per_32 ? 8 : 4);
+#pragma GCC unroll 4
+        for (int j = 0; j < TOK; j++)
+#pragma GCC unroll 2
+            for (int r = 0; r < 2; r++) {
+                const __m512 f = _mm512_cvtepi32_ps(sum[j][r]), s = scales_at(r ? w1 : w0, h);
+                v[j][r] = h == 0 ? _mm512_mul_ps(f, s) : _mm512_fmadd_ps(f, s, v[j][r]);
+            }
     }
-    float *y = to->y;
-    const __m512 bias = to->bias ? _mm512_maskz_loadu_ps(to->mask, to->bias) : _mm512_setzero_ps();
-#pragma GCC unroll 8
-    for (int t = 0; t < ACT_TOK; t++, y += to->ld_y) {
-        if (t >= to->n_tok) break;
-        __m512 v = _mm512_add_ps(acc[t], bias);
-        if (to->is_added) v = _mm512_add_ps(_mm512_maskz_loadu_ps(to->mask, y), v);
-        _mm512_mask_storeu_ps(y, to->mask, v);
+#pragma GCC unroll 4
+    for (int j = 0; j < TOK; j++) {
+        acc[j][0] = take_up(acc[j][0], v[j][0], w0, x, t + j, has_min, per_32);
+        acc[j][1] = take_up(acc[j][1], v[j][1], w1, x, t + j, has_min, per_32);
     }
 }
 
-typedef void multiply_fn(const struct dest *to, const uint8_t *w, const struct act_block *x,
-                         int64_t n_32);
+/* n_32 records of two panels times tokens [t, t + TOK) of a block. */
+INLINE TARGET_BF16 void multiply(const struct dest *to, const uint8_t *w0, const uint8_t *w1,
+                                 const struct act_block *x, int64_t n_32, const int t,
+                                 const bool has_min, const bool per_32)
+{
+    const int64_t n_bytes = record_bytes(has_min, per_32);
+    __m512 acc[TOK][2];
+#pragma GCC unroll 4
+    for (int j = 0; j < TOK; j++) acc[j][0] = acc[j][1] = _mm512_setzero_ps();
+    for (int64_t b = 0; b < n_32; b++, x++, w0 += n_bytes, w1 += n_bytes)
+        step(acc, w0, w1, x, t, has_min, per_32);
+    float *y = to->y + t * to->ld_y;
+#pragma GCC unroll 4
+    for (int j = 0; j < TOK; j++, y += to->ld_y) {
+        if (t + j >= to->n_tok) break;
+        put_16(to, 0, y, acc[j][0]);
+        put_16(to, 1, y, acc[j][1]);
+    }
+}
+
+/* Two panels times a block of tokens. */
+typedef void multiply_fn(const struct dest *to, const uint8_t *w0, const uint8_t *w1,
+                         const struct act_block *x, int64_t n_32);
 
 #define MULTIPLY(name, has_min, per_32)                                                            \
-    TARGET_BF16 static void multiply_##name(const struct dest *to, const uint8_t *w,               \
-                                            const struct act_block *x, int64_t n_32)               \
+    TARGET_BF16 static void multiply_##name(const struct dest *to, const uint8_t *w0,              \
+                                            const uint8_t *w1, const struct act_block *x,          \
+                                            int64_t n_32)                                          \
     {                                                                                              \
-        multiply(to, w, x, n_32, has_min, per_32);                                                 \
+        multiply(to, w0, w1, x, n_32, 0, has_min, per_32);                                         \
+        if (to->n_tok > TOK) multiply(to, w0, w1, x, n_32, TOK, has_min, per_32);                  \
     }
 MULTIPLY(32, false, true)
 MULTIPLY(32_min, true, true)
@@ -297,22 +307,16 @@ static void part_of_k(const struct strip *s, int64_t i, int64_t n)
                                                 {multiply_16_min, multiply_32_min}};
     const struct unpack *f = types[s->w->dtype].format;
     multiply_fn *product = products[f->has_min][f->per_32];
-    const struct linear_out *out = s->out;
     const int64_t panel_bytes = n / 32 * record_bytes(f->has_min, f->per_32);
     uint8_t *panel = s->panel;
     for (int64_t r = 0; r < s->n_rows; r += ROWS)
         types[s->w->dtype].unpack(panel + r / ROWS * panel_bytes, s, s->row + r, i, n);
     for (int64_t t = 0; t < s->n_tok; t += ACT_TOK)
-        for (int64_t r = 0; r < s->n_rows; r += ROWS) {
-            const int64_t n_rows = min_i64(ROWS, s->n_rows - r);
-            product(&(struct dest){.y = out->y + t * out->ld_y + s->row + r,
-                                   .ld_y = out->ld_y,
-                                   .n_tok = s->n_tok - t,
-                                   .mask = (__mmask16)((1u << n_rows) - 1),
-                                   .bias = out->bias && i == 0 ? out->bias + s->row + r : NULL,
-                                   .is_added = out->is_added || i > 0},
-                    panel + r / ROWS * panel_bytes, s->xq + (t / ACT_TOK * s->k_pad + i) / 32,
-                    n / 32);
+        for (int64_t r = 0; r < s->n_rows; r += 2 * ROWS) {
+            const struct dest to = dest_of(s, r, t, i);
+            const uint8_t *w0 = panel + r / ROWS * panel_bytes;
+            const uint8_t *w1 = to.mask[1] ? w0 + panel_bytes : w0;
+            product(&to, w0, w1, s->xq + (t / ACT_TOK * s->k_pad + i) / 32, n / 32);
         }
 }
 
