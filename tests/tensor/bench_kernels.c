@@ -3,12 +3,14 @@
  * bench_kernels.c - times every operator and variant against what the machine can do.
  *
  *     bench_kernels [-t THREADS] [-v VARIANT] [-o decode|prefill|attention|rows] [-w TYPE]
+ *                   [-n TOKENS] [-k WIDTH] [-r ROWS]
  *
+ * -n, -k and -r are the size of the prefill product, 512 x 2048 x 2048 without.
  * Prints for each: time, GFLOP/s, GB/s of weights (or cache), the fraction of the measured limit
  * that binds it (reading memory for decode; the unit that the type's products run on for prefill),
  * and how many times faster than plain C. Limits are measured here, at the start, with the same
- * number of threads; frequencies and neighbours move, so compare within one run. Matrices of the
- * decode shape are many and different, so that each read comes from memory.
+ * number of threads; frequencies and neighbours move, so compare within one run. Matrices
+ * are many and different below 128 tokens, so that each read comes from memory.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -31,6 +33,7 @@ struct limits {
 struct options {
     int n_threads;
     const char *variant, *what, *type;
+    int n_tok, k, rows; /* of prefill */
 };
 
 static struct limits measure(struct team *team, const uint8_t *memory, size_t n_bytes)
@@ -90,7 +93,7 @@ static void bench_linear(struct team *team, const struct options *o, const struc
             (size_t)(k / ref_block_elems((enum dtype)t) * ref_block_bytes((enum dtype)t));
         const size_t bytes = row_bytes * (size_t)rows;
         struct tensor w[64];
-        int n_w = n_tok < 8 ? (int)(DECODE_BYTES / bytes) : 1;
+        int n_w = n_tok < 128 ? (int)(DECODE_BYTES / bytes) : 1;
         if (n_w > 64) n_w = 64;
         bool is_filled = false;
         double plain = 0;
@@ -249,12 +252,15 @@ static void bench_rows(struct team *team, const struct options *o, uint8_t *memo
 
 int main(int argc, char **argv)
 {
-    struct options o = {.n_threads = os_cores()};
+    struct options o = {.n_threads = os_cores(), .n_tok = 512, .k = 2048, .rows = 2048};
     for (int i = 1; i + 1 < argc; i += 2) {
         if (strcmp(argv[i], "-t") == 0) o.n_threads = atoi(argv[i + 1]);
         if (strcmp(argv[i], "-v") == 0) o.variant = argv[i + 1];
         if (strcmp(argv[i], "-o") == 0) o.what = argv[i + 1];
         if (strcmp(argv[i], "-w") == 0) o.type = argv[i + 1];
+        if (strcmp(argv[i], "-n") == 0) o.n_tok = atoi(argv[i + 1]);
+        if (strcmp(argv[i], "-k") == 0) o.k = atoi(argv[i + 1]);
+        if (strcmp(argv[i], "-r") == 0) o.rows = atoi(argv[i + 1]);
     }
     struct err err = {0};
     struct team *team = team_new(o.n_threads, &err);
@@ -270,7 +276,7 @@ int main(int argc, char **argv)
         bench_linear(team, &o, &l, 4, 2048, 8192, memory);
     }
     if (!o.what || strcmp(o.what, "prefill") == 0)
-        bench_linear(team, &o, &l, 512, 2048, 2048, memory);
+        bench_linear(team, &o, &l, o.n_tok, o.k, o.rows, memory);
     if (!o.what || strcmp(o.what, "attention") == 0) {
         bench_attention(team, &o, &l, 1, 8191, memory);
         bench_attention(team, &o, &l, 256, 1024, memory);
