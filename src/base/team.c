@@ -4,11 +4,23 @@
  *
  * Two counters do all of it. `run` is raised by team_run(): a waiting thread that sees it change
  * runs the function. `phase` is raised by the last member that arrives at a barrier: the others
- * wait for that. Both are waited for in the same way (wait_change): spin with pause for some tens
- * of microseconds, since barriers within a forward pass are that near, then sleep on the word with
- * a futex. A pthread barrier sleeps at once and costs two system calls a member, several
- * microseconds, at each of the hundred and more barriers of a step. When there are more members
- * than hardware threads, spinning keeps the late ones off the machine: they sleep almost at once.
+ * wait for that. Both are waited for in the same way (wait_change), in three parts: spin with pause
+ * for some tens of microseconds, since barriers within a forward pass are that near; then look
+ * between calls of sched_yield(), so that a member that shares this processor comes on; after a
+ * millisecond sleep on the word with a futex, so that an idle program takes no processor time. A
+ * pthread barrier sleeps at once and costs two system calls a member, several microseconds, at each
+ * of the hundred and more barriers of a step.
+ *
+ * Sleeping right after the spin was tried and lost: waking takes longer than the spin (50 us on a
+ * virtual machine), so the member that waits for a sleeper falls asleep too, and so on from barrier
+ * to barrier until a step ends. Yielding before cut a crowded barrier to a third (docs/
+ * performance.md). When there are more members than hardware threads, spinning keeps the late ones
+ * off the machine: they yield almost at once.
+ *
+ * Work is either shared out in fixed parts (team_share), or dealt out (team_deal): the same parts,
+ * taken chunk by chunk, and who has finished takes what another has not begun. A pile's counter
+ * lies on its owner's cache line, so an owner that nobody helps pays some 20 cycles a chunk. The
+ * counter carries the number of the round, so it needs no reset and no barrier before.
  *
  * A generation counter, not a flag that is cleared: a member that is late to leave barrier k
  * cannot be confused by barrier k+1, because it compares with the value it saw before arriving.
@@ -23,7 +35,7 @@
  *       kernel, or before); a waker raises the word and then looks at `n_asleep`. All four are
  *       seq_cst, so at least one sees the other: no wake-up is lost.
  *
- * Begin reading at wait_change() and team_barrier().
+ * Begin reading at wait_change(), team_barrier() and team_deal_next().
  */
 #include "base/team.h"
 
@@ -31,6 +43,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -44,9 +57,10 @@
 enum {
     MAX_THREADS = 512,
     CACHE_LINE = 64,
-    SPIN_NS = 40 * 1000,   /* longer than the gap between barriers of one step */
-    SPIN_CROWDED_NS = 500, /* more members than hardware threads */
-    PAUSES_PER_LOOK = 32,  /* between looks at the clock, about a microsecond */
+    SPIN_NS = 40 * 1000,    /* longer than the gap between barriers of one step */
+    SPIN_CROWDED_NS = 500,  /* more members than hardware threads */
+    YIELD_NS = 1000 * 1000, /* longer than it takes to wake a sleeper, and to pick a token */
+    PAUSES_PER_LOOK = 32,   /* between looks at the clock, about a microsecond */
 };
 
 /* A word that is raised, and who sleeps until it is. Alone on its cache line. */
@@ -55,11 +69,18 @@ struct signal_word {
     _Atomic uint32_t n_asleep;
 };
 
+/* A member's share of the work that is being dealt out: the round in the upper half, how many of
+ * its chunks are taken in the lower. Whoever comes first in a round, owner or not, begins it. */
+struct pile {
+    _Alignas(CACHE_LINE) _Atomic uint64_t word;
+    uint32_t round; /* the owner's: rounds that it has entered */
+};
+
 struct team {
     struct signal_word run;
     struct signal_word phase;
     _Alignas(CACHE_LINE) _Atomic int32_t arrived;
-    _Alignas(CACHE_LINE) _Atomic int64_t taken;
+    struct pile *pile; /* [n] */
 
     _Alignas(CACHE_LINE) team_fn *fn; /* NULL asks the threads to end */
     void *arg;
@@ -88,17 +109,19 @@ static void futex(_Atomic uint32_t *word, int op, uint32_t value)
     (void)syscall(SYS_futex, word, op | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
 }
 
-/* Spins until `w` is not `old`, for at most spin_ns. */
+/* Spins until `w` is not `old`, for at most spin_ns and YIELD_NS; in the second part others may
+ * have the processor between looks. */
 static bool spin_change(struct signal_word *w, uint32_t old, int64_t spin_ns)
 {
-    const int64_t end_ns = clock_ns() + spin_ns;
-    do {
+    const int64_t begin_ns = clock_ns();
+    for (int64_t ns = 0; ns < spin_ns + YIELD_NS; ns = clock_ns() - begin_ns) {
+        if (ns > spin_ns) (void)sched_yield();
         for (int i = 0; i < PAUSES_PER_LOOK; i++) {
             if (atomic_load_explicit(&w->value, memory_order_acquire) != old)
                 return true; /* O1 O2 */
             cpu_pause();
         }
-    } while (clock_ns() < end_ns);
+    }
     return false;
 }
 
@@ -168,12 +191,14 @@ struct team *team_new(int n_threads, struct err *err)
     }
     void *memory = NULL;
     struct worker *workers = calloc((size_t)n_threads, sizeof *workers);
-    if (!workers || posix_memalign(&memory, CACHE_LINE, sizeof(struct team)) != 0) {
+    const size_t n_bytes = sizeof(struct team) + (size_t)n_threads * sizeof(struct pile);
+    if (!workers || posix_memalign(&memory, CACHE_LINE, n_bytes) != 0) {
         free(workers);
         err_set(err, ERR_MEMORY, "no memory for a team of %d threads; free memory", n_threads);
         return NULL;
     }
-    struct team *t = memset(memory, 0, sizeof *t);
+    struct team *t = memset(memory, 0, n_bytes);
+    t->pile = (struct pile *)(void *)(t + 1);
     t->n = n_threads;
     t->workers = workers;
     t->spin_ns = n_threads > os_threads() ? SPIN_CROWDED_NS : SPIN_NS;
@@ -239,14 +264,48 @@ void team_share(const struct member *me, int64_t n, int64_t grain, int64_t *begi
     *end = last > n / grain ? n : last * grain;
 }
 
-int64_t team_take(const struct member *me, int64_t n)
+/* ---- dealing ---- */
+
+static uint64_t pile_word(uint32_t round, uint32_t n_taken)
 {
-    /* Relaxed: the counter orders nothing but itself; barriers order the work. */
-    const int64_t i = atomic_fetch_add_explicit(&me->team->taken, 1, memory_order_relaxed);
-    return i < n ? i : n;
+    return (uint64_t)round << 32 | n_taken;
 }
 
-void team_take_reset(const struct member *me)
+struct team_deal team_deal(const struct member *me, int64_t n, int64_t grain)
 {
-    atomic_store_explicit(&me->team->taken, 0, memory_order_relaxed);
+    assert(n >= 0 && grain >= 1 && n / grain < UINT32_MAX);
+    return (struct team_deal){.n = n, .grain = grain, .round = ++me->team->pile[me->i].round};
+}
+
+/* The number of the next chunk of a pile of n_chunks, or -1. Relaxed: the word orders nothing but
+ * itself; barriers order the work. */
+static int64_t take_chunk(struct pile *p, uint32_t round, int64_t n_chunks)
+{
+    uint64_t was = atomic_load_explicit(&p->word, memory_order_relaxed);
+    for (;;) {
+        const int32_t age = (int32_t)(round - (uint32_t)(was >> 32));
+        const int64_t n_taken = age > 0 ? 0 : (int64_t)(uint32_t)was; /* nobody was here yet */
+        if (age < 0 || n_taken >= n_chunks) return -1;
+        if (atomic_compare_exchange_weak_explicit(&p->word, &was,
+                                                  pile_word(round, (uint32_t)n_taken + 1),
+                                                  memory_order_relaxed, memory_order_relaxed))
+            return n_taken;
+    }
+}
+
+bool team_deal_next(const struct member *me, struct team_deal *d, int64_t *begin, int64_t *end)
+{
+    for (; d->n_emptied < me->n; d->n_emptied++) {
+        struct member owner = *me;
+        int64_t first = 0, last = 0;
+        owner.i = (me->i + d->n_emptied) % me->n;
+        team_share(&owner, d->n, d->grain, &first, &last);
+        const int64_t n_chunks = (last - first) / d->grain + ((last - first) % d->grain != 0);
+        const int64_t i = take_chunk(&me->team->pile[owner.i], d->round, n_chunks);
+        if (i < 0) continue;
+        *begin = first + i * d->grain;
+        *end = i + 1 < n_chunks ? *begin + d->grain : last;
+        return true;
+    }
+    return false;
 }

@@ -4,14 +4,16 @@
  * meets the others at team_barrier(). One wake-up a step and a few barriers a layer, instead of a
  * fork and join per operator: with 30 layers of a small model, waking threads per operator would
  * cost more than the arithmetic. Members spin for a while at a barrier and between runs, then
- * sleep on a futex. The split of work is by team_share(), which depends on the number of members:
- * so a share must never change the order of a sum (design: same bits for any number of threads).
+ * sleep on a futex. The split of work is by team_share(), which depends on the number of members,
+ * or by team_deal(), which depends on their speed: so a share must never change the order of a sum
+ * (design: same bits for any number of threads).
  *
  * Thread rule: one team_run() at a time; team_barrier() and team_share() from members only.
  */
 #ifndef CRIA_BASE_TEAM_H
 #define CRIA_BASE_TEAM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -41,9 +43,16 @@ void team_barrier(const struct member *me);
 /* This member's contiguous part [begin, end) of n items, cut at multiples of `grain`. */
 void team_share(const struct member *me, int64_t n, int64_t grain, int64_t *begin, int64_t *end);
 
-/* For work of uneven cost: takes the next item from a counter that all members share and that
- * team_take_reset() (one member, between barriers) set to 0. Returns n when none is left. */
-int64_t team_take(const struct member *me, int64_t n);
-void team_take_reset(const struct member *me);
+/* Work dealt out in chunks of `grain` items, for members that are not equally fast. A member takes
+ * the chunks of its own team_share() in order, then what others have left of theirs. All members
+ * make the same calls with the same n and grain; team_deal_next() gives [begin, end), or false when
+ * every chunk is taken (not: done; that takes a barrier). Needs no barrier before. */
+struct team_deal {
+    int64_t n, grain;
+    uint32_t round;
+    int n_emptied; /* members, from this one on, that have nothing left */
+};
+struct team_deal team_deal(const struct member *me, int64_t n, int64_t grain);
+bool team_deal_next(const struct member *me, struct team_deal *d, int64_t *begin, int64_t *end);
 
 #endif

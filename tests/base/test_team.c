@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * test_team.c - members meet at every barrier, shares cover all once, items are taken once.
+ * test_team.c - members meet at every barrier, shares cover all once, chunks are taken once.
  *
  * The data that members exchange is plain (not atomic) on purpose: under ThreadSanitizer
  * (-Db_sanitize=thread) a missing release or acquire in team.c is a reported race.
@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <time.h>
 
 #include "base/os.h"
@@ -165,33 +166,81 @@ static void test_shares_cover_all_once(void **state)
     }
 }
 
+static const struct deal_case {
+    int64_t n, grain;
+} deal_cases[] = {{0, 1}, {1, 16}, {5000, 1}, {5000, 16}, {5000, 7000}, {17, 16}};
+
 struct bag {
-    int64_t n;
+    const struct deal_case *c;
+    bool is_slow;   /* the last member naps after each chunk: the others must take what is its */
+    int64_t n_last; /* items that it took */
     unsigned char times[5000];
 };
 
+/* Rounds follow each other without a barrier: items are counted by whoever took them alone. */
 static void take_all(const struct member *me, void *arg)
 {
     struct bag *b = arg;
     for (int round = 0; round < 3; round++) {
-        if (me->i == me->n - 1) team_take_reset(me);
-        team_barrier(me);
-        for (int64_t i = team_take(me, b->n); i < b->n; i = team_take(me, b->n)) b->times[i]++;
+        struct team_deal d = team_deal(me, b->c->n, b->c->grain);
+        for (int64_t begin = 0, end = 0; team_deal_next(me, &d, &begin, &end);) {
+            for (int64_t i = begin; i < end; i++) b->times[i]++;
+            if (b->is_slow && me->i == me->n - 1) {
+                b->n_last += end - begin;
+                nap(100000);
+            }
+        }
         team_barrier(me);
     }
 }
 
-static void test_items_are_taken_once_a_round(void **state)
+static void check_deal(struct team *t, const struct deal_case *c, bool is_slow)
+{
+    static struct bag b;
+    b = (struct bag){.c = c, .is_slow = is_slow};
+    team_run(t, take_all, &b);
+    for (int64_t i = 0; i < c->n; i++)
+        if (b.times[i] != 3)
+            fail_msg("n %jd grain %jd, %d members: item %jd was taken %d times in 3 rounds",
+                     (intmax_t)c->n, (intmax_t)c->grain, team_size(t), (intmax_t)i, b.times[i]);
+    if (is_slow && c->n / c->grain > 100 && team_size(t) > 1)
+        assert_true(b.n_last < 3 * c->n / team_size(t) / 2);
+}
+
+static void test_chunks_are_taken_once_a_round(void **state)
 {
     (void)state;
-    for (size_t c = 0; c < ARRAY_LEN(sizes); c++) {
+    for (size_t s = 0; s < ARRAY_LEN(sizes); s++) {
         struct err err = {0};
-        struct team *t = team_new(sizes[c], &err);
+        struct team *t = team_new(sizes[s], &err);
         assert_ok(t, &err);
-        static struct bag b;
-        b = (struct bag){.n = 5000};
-        team_run(t, take_all, &b);
-        for (int64_t i = 0; i < b.n; i++) assert_int_equal(b.times[i], 3);
+        for (size_t c = 0; c < ARRAY_LEN(deal_cases); c++)
+            for (int k = 0; k < 20; k++) check_deal(t, &deal_cases[c], k == 0 && sizes[s] > 1);
+        team_free(t);
+    }
+}
+
+/* Without a barrier between rounds a member may begin one that others have not come to. */
+static void race_rounds(const struct member *me, void *arg)
+{
+    atomic_llong *n_taken = arg;
+    for (int round = 0; round < 200; round++) {
+        struct team_deal d = team_deal(me, 100, 3);
+        for (int64_t begin = 0, end = 0; team_deal_next(me, &d, &begin, &end);)
+            atomic_fetch_add(n_taken, end - begin);
+    }
+}
+
+static void test_rounds_need_no_barrier(void **state)
+{
+    (void)state;
+    for (size_t s = 0; s < ARRAY_LEN(sizes); s++) {
+        struct err err = {0};
+        atomic_llong n_taken = 0;
+        struct team *t = team_new(sizes[s], &err);
+        assert_ok(t, &err);
+        for (int k = 0; k < 5; k++) team_run(t, race_rounds, &n_taken);
+        assert_int_equal(atomic_load(&n_taken), 5 * 200 * 100);
         team_free(t);
     }
 }
@@ -226,7 +275,8 @@ int main(void)
         cmocka_unit_test(test_every_run_reaches_every_member_once),
         cmocka_unit_test(test_teams_come_and_go),
         cmocka_unit_test(test_shares_cover_all_once),
-        cmocka_unit_test(test_items_are_taken_once_a_round),
+        cmocka_unit_test(test_chunks_are_taken_once_a_round),
+        cmocka_unit_test(test_rounds_need_no_barrier),
         cmocka_unit_test(test_members_leave_signals_to_the_caller),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

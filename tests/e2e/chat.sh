@@ -107,6 +107,25 @@ chat 'Tell me of cats.\nTell me of dogs.\nTell me of cows.\n' --ctx 128 -n 48 --
 [ $rc = 0 ] && err 'old messages forgotten' && [ "$(grep -c 'tokens/s' "$dir/err")" = 3 ]
 say $? "--context-shift forgets old turns and goes on"
 
+# Between turns its threads sleep: at most two ticks of processor time (20 ms) in two seconds.
+ticks() { awk '{print $14 + $15}' "/proc/$1/stat"; }
+mkfifo "$dir/stdin"
+exec 5<> "$dir/stdin"
+"$CRIA" chat -m "$model" < "$dir/stdin" > "$dir/out" 2> "$dir/err" &
+pid=$!
+echo 'What is the capital of France?' >&5
+for _ in $(seq 300); do err 'tokens/s' && break; sleep 0.1; done
+sleep 0.5
+before=$(ticks $pid)
+sleep 2
+after=$(ticks $pid)
+echo "# waiting for a line: $((after - before)) ticks in 2 s, $before before"
+[ "$before" -gt 0 ] && [ $((after - before)) -le 2 ]
+say $? "waiting for a line takes no processor time"
+kill $pid
+wait $pid 2> /dev/null
+exec 5>&-
+
 while IFS= read -r line; do
 	: > "$dir/out"
 	echo "$line" > "$dir/err"

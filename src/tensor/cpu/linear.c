@@ -5,8 +5,10 @@
  * Two ways, chosen by the number of tokens alone:
  *
  * Few tokens (below FEW): bound by reading the weights. Every member applies in() to all rows into
- * its own scratch (no barrier) and streams a contiguous range of output rows past them, each row
- * decoded once for all tokens. Activations are rounded to 8 bits where the kernels work in
+ * its own scratch (no barrier) and streams output rows past them, each row decoded once for all
+ * tokens. The rows of all outputs are dealt out as one range (team_deal): each member goes through
+ * its own part, and helps those who are late, be it that their core is slow or shared, or that
+ * memory serves them less. Activations are rounded to 8 bits where the kernels work in
  * integers (linear_avx2.c, linear_avx512.c); float weights and plain C stay in float.
  *
  * Many tokens: bound by arithmetic. The tokens are packed once, in blocks of 16 side by side, by
@@ -142,7 +144,7 @@ static struct few_in few_prepare(const struct linear_args *a, const struct linea
     const int64_t n_act = p->k_pad / ACT, n_pad = few_padded(a->n_tok) - a->n_tok;
     for (int64_t t = 0; t < a->n_tok; t++) {
         float *row = x + t * p->k_pad;
-        read_in(row, a, t, 0, a->k, in_scale(a, t));
+        kit->read(row, a, t);
         memset(row + a->k, 0, (size_t)(p->k_pad - a->k) * sizeof *row);
         if (is_int) kit->quantize(q + t * n_act, row, p->k_pad);
     }
@@ -342,16 +344,33 @@ static void my_rows(const struct member *me, const struct linear_args *a, int64_
     *end = min_i64(n, max_i64(0, *end - first));
 }
 
+enum {
+    CHUNK_BYTES = 16 << 10
+}; /* half a microsecond and more, beside some nanoseconds to take it */
+
+/* Rows of weights that a member takes at once. */
+static int64_t few_chunk(const struct linear_args *a)
+{
+    const int64_t n = (int64_t)(CHUNK_BYTES / a->out[0].w->row_bytes);
+    return max_i64(DOT_ROWS, n / DOT_ROWS * DOT_ROWS);
+}
+
 static void linear_few(const struct member *me, const struct linear_args *a,
                        const struct linear_kit *kit)
 {
     const struct plan p = plan_make(a->n_tok, a->k);
     uint8_t *mine = (uint8_t *)a->work + (size_t)me->i * p.few_bytes;
     const struct few_in in = few_prepare(a, kit, &p, mine);
-    for (int32_t i = 0; i < a->n_out; i++) {
-        int64_t begin = 0, end = 0;
-        my_rows(me, a, 4, i, &begin, &end);
-        few_rows(&in, &a->out[i], begin, end, kit);
+    int64_t total = 0, begin = 0, end = 0;
+    for (int32_t i = 0; i < a->n_out; i++) total += a->out[i].w->shape[0];
+    struct team_deal deal = team_deal(me, total, few_chunk(a));
+    while (team_deal_next(me, &deal, &begin, &end)) {
+        int64_t first = 0;
+        for (int32_t i = 0; i < a->n_out; i++) {
+            const int64_t n = a->out[i].w->shape[0];
+            few_rows(&in, &a->out[i], max_i64(0, begin - first), min_i64(n, end - first), kit);
+            first += n;
+        }
     }
 }
 
@@ -427,7 +446,10 @@ void linear_run(const struct member *me, const struct linear_args *a, const stru
 dot_rows_fn *const dot_table_generic[DT_COUNT] = EVERY_TYPE(dot_rows_generic);
 const uint8_t form_table_f32[DT_COUNT] = EVERY_TYPE(FORM_F32);
 
+static void read_generic(float *y, const struct linear_args *a, int64_t t) { read_row(y, a, t); }
+
 static const struct linear_kit linear_kit_generic = {
+    .read = read_generic,
     .cpu = &kit_generic,
     .dot = dot_table_generic,
     .form = form_table_f32,

@@ -87,6 +87,8 @@ struct linear_kit {
     void (*strip_pairs)(const struct strip *s); /* likewise */
     void (*pack_pairs)(void *x, const struct linear_args *a, int64_t t, int64_t begin,
                        int64_t end); /* linear_pairs.h */
+    /* y[k] = in(x) of token t. */
+    void (*read)(float *y, const struct linear_args *a, int64_t t);
     /* Splits n_pairs rows of 2 x LANES floats [2 n_pairs, LANES] into pairs of bfloat16. */
     void (*split)(uint32_t *hi, uint32_t *lo, const float *x, int64_t n_pairs);
 };

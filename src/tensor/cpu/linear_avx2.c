@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "tensor/cpu/linear.h"
+#include "tensor/cpu/linear_in.h"
 #include "tensor/cpu/unpack_avx2.h"
 
 enum { TOKS = 4, AHEAD = 1024 /* bytes of weights to prefetch */ };
@@ -230,9 +231,13 @@ static void dot_bf16(float *dot, const struct few_in *in, enum dtype type, const
 static dot_rows_fn *const dots[DT_COUNT] = {
     [DT_F32] = dot_f32, [DT_F16] = dot_f16, [DT_BF16] = dot_bf16, EACH_QUANT(DOT_ENTRY)};
 
+TARGET_AVX2
+static void read_avx2(float *y, const struct linear_args *a, int64_t t) { read_row(y, a, t); }
+
 static const struct linear_kit linear_kit_avx2 = {
     .cpu = &kit_avx2,
     .dot = dots,
+    .read = read_avx2,
     .form = form_table_f32,
     .quantize = quantize_act8_avx2,
 };
@@ -246,6 +251,7 @@ void linear_avx2(const struct member *me, const struct linear_args *a)
 static const struct linear_kit linear_kit_avx512 = {
     .cpu = &kit_avx512,
     .dot = dots,
+    .read = read_avx2,
     .form = form_table_f32,
     .quantize = quantize_act8_avx2,
 };

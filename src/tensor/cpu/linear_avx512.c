@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "tensor/cpu/linear.h"
+#include "tensor/cpu/linear_in.h"
 #include "tensor/cpu/linear_bf16.h"
 #include "tensor/cpu/linear_pairs.h"
 #include "tensor/cpu/linear_vnni.h"
@@ -348,9 +349,13 @@ static const uint8_t forms_amx[DT_COUNT] = {
 };
 /* clang-format on */
 
+TARGET_BF16
+static void read_avx512bf16(float *y, const struct linear_args *a, int64_t t) { read_row(y, a, t); }
+
 static const struct linear_kit linear_kit_bf16 = {
     .cpu = &kit_avx512,
     .dot = dots,
+    .read = read_avx512bf16,
     .form = forms_bf16,
     .quantize = quantize_act8_avx2,
     .strip_int8 = strip_vnni,
@@ -367,6 +372,7 @@ void linear_avx512bf16(const struct member *me, const struct linear_args *a)
 static const struct linear_kit linear_kit_amx = {
     .cpu = &kit_avx512,
     .dot = dots,
+    .read = read_avx512bf16,
     .form = forms_amx,
     .quantize = quantize_act8_avx2,
     .strip_bf16 = strip_amx,

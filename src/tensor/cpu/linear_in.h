@@ -34,4 +34,10 @@ INLINE float in_scale(const struct linear_args *a, int64_t t)
     return a->in == LINEAR_IN_RMSNORM ? rms_scale(a->x + t * a->ld_x, a->k, a->eps) : 1.0f;
 }
 
+/* y[k] = in(x) of token t. */
+INLINE void read_row(float *y, const struct linear_args *a, int64_t t)
+{
+    read_in(y, a, t, 0, a->k, in_scale(a, t));
+}
+
 #endif

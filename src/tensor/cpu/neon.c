@@ -18,6 +18,7 @@
 
 #include "tensor/cpu/kit.h"
 #include "tensor/cpu/linear.h"
+#include "tensor/cpu/linear_in.h"
 #include "tensor/half.h"
 
 /* rows x 16 of C. */
@@ -177,7 +178,10 @@ static dot_rows_fn *const dots[DT_COUNT] = {
     [DT_Q6_K] = dot_rows_float, [DT_IQ4_NL] = dot_rows_float, [DT_IQ4_XS] = dot_rows_float,
 };
 
+static void read_neon(float *y, const struct linear_args *a, int64_t t) { read_row(y, a, t); }
+
 static const struct linear_kit linear_kit_neon = {
+    .read = read_neon,
     .cpu = &kit_neon,
     .dot = dots,
     .form = form_table_f32,
