@@ -148,13 +148,21 @@ static void bench_linear(struct team *team, const struct options *o, const struc
     os_big_free(y, (size_t)(n_tok * rows) * 4);
 }
 
+/* n_tok tokens of one sequence from pos on; or, if n_seqs > 1, so many single tokens at pos whose
+ * sequences have all but their last page in common. */
 static void bench_attention(struct team *team, const struct options *o, const struct limits *l,
-                            int32_t n_tok, int32_t pos, uint8_t *memory)
+                            int32_t n_tok, int32_t pos, int32_t n_seqs, uint8_t *memory)
 {
-    enum { HEADS = 32, KV = 8, D = 64, PAGE = 64 };
+    enum { HEADS = 32, KV = 8, D = 64, PAGE = 32, SEQS = 16, PAGES = 512 };
     static const enum dtype types[] = {DT_F32, DT_F16, DT_BF16, DT_Q8_0};
-    static int32_t pages[4096];
-    for (int i = 0; i < 4096; i++) pages[i] = i;
+    static int32_t pages[SEQS][PAGES];
+    struct span span[SEQS];
+    const int32_t last = (pos + n_tok - 1) / PAGE;
+    for (int32_t s = 0; s < n_seqs; s++) {
+        for (int32_t i = 0; i < PAGES; i++) pages[s][i] = i < last ? i : i + s;
+        span[s] = (struct span){s, n_tok, pos, pages[s]};
+    }
+    n_tok *= n_seqs;
     const int64_t ld = HEADS * D;
     float *q = os_big_alloc((size_t)(n_tok * ld) * 4), *y = os_big_alloc((size_t)(n_tok * ld) * 4);
     uint64_t seed = 1;
@@ -165,7 +173,7 @@ static void bench_attention(struct team *team, const struct options *o, const st
         kv.row_bytes = (size_t)(D / ref_block_elems(types[t]) * ref_block_bytes(types[t]));
         kv.head_stride = kv.row_bytes * PAGE;
         kv.page_stride = kv.head_stride * KV;
-        const size_t bytes = (size_t)((pos + n_tok + PAGE - 1) / PAGE) * kv.page_stride;
+        const size_t bytes = (size_t)(last + n_seqs) * kv.page_stride;
         kv.k = memory;
         kv.v = memory + bytes;
         for (size_t r = 0; r < 2 * bytes / kv.row_bytes; r++)
@@ -177,15 +185,14 @@ static void bench_attention(struct team *team, const struct options *o, const st
             const size_t work_bytes =
                 ops->attention_work_bytes(n_tok, HEADS, D, pos + n_tok, team_size(team));
             void *work = os_big_alloc(work_bytes);
-            const struct span span = {0, n_tok, pos, pages};
             const struct attention_args a = {.y = y,
                                              .q = q,
                                              .ld_y = ld,
                                              .ld_q = ld,
                                              .n_heads = HEADS,
                                              .scale = 0.125f,
-                                             .span = &span,
-                                             .n_spans = 1,
+                                             .span = span,
+                                             .n_spans = n_seqs,
                                              .n_tok = n_tok,
                                              .kv = &kv,
                                              .work = work};
@@ -197,7 +204,7 @@ static void bench_attention(struct team *team, const struct options *o, const st
                 if (s < best) best = s;
             }
             if (v == 0) plain = best;
-            const double keys = (double)n_tok * (pos + 0.5 * n_tok + 0.5);
+            const double keys = (double)n_tok * (pos + 0.5 * n_tok / n_seqs + 0.5);
             const double flops = 4.0 * keys * D * HEADS / best;
             printf(
                 "attention %3d at %5d, 32/8 heads of 64  %-7s %-11s %9.3f ms %8.1f GFLOP/s %5.1f "
@@ -278,8 +285,9 @@ int main(int argc, char **argv)
     if (!o.what || strcmp(o.what, "prefill") == 0)
         bench_linear(team, &o, &l, o.n_tok, o.k, o.rows, memory);
     if (!o.what || strcmp(o.what, "attention") == 0) {
-        bench_attention(team, &o, &l, 1, 8191, memory);
-        bench_attention(team, &o, &l, 256, 1024, memory);
+        bench_attention(team, &o, &l, 1, 8191, 1, memory);
+        bench_attention(team, &o, &l, 1, 2111, 16, memory);
+        bench_attention(team, &o, &l, 256, 1024, 1, memory);
     }
     if (!o.what || strcmp(o.what, "rows") == 0) bench_rows(team, &o, memory);
     os_big_free(memory, DECODE_BYTES);

@@ -14,6 +14,7 @@
  *   bfloat16 dot products (BF16      2^-9: each activation rounded to bfloat16
  *   weights, many in avx512bf16)
  *   bfloat16 tiles                   by type of weights, `wide_bound` below
+ *   bfloat16 attention               attention_bound()
  */
 #include <math.h>
 
@@ -463,25 +464,36 @@ static void test_embed_matches_double(void **state)
 
 /* ---- rope and attention ------------------------------------------------------------------- */
 
-enum { MAX_SPANS = 4, PAGES = 200 };
+enum { MAX_SPANS = 8, PAGES = 200 };
 
 static const struct attention_case {
     const char *what;
     int32_t n_heads, n_kv_heads, d_head, page_tok;
     int32_t n_spans, n[MAX_SPANS], pos[MAX_SPANS];
     double scale_q;
+    int32_t shared; /* positions whose pages all spans have in common */
 } attention_cases[] = {
     /* clang-format off */
-    /* what                           heads kv   d page  spans n              pos                  */
-    {"first token",                     4,  2, 64, 16, 1, {1},           {0},                  1},
-    {"one token, one page over",        9,  3, 64, 16, 1, {1},           {64},                 1},
-    {"one token, long: chunks",         4,  1, 64, 32, 1, {1},           {1500},               1},
-    {"one token, odd head",             6,  2, 24, 16, 1, {1},           {300},                1},
-    {"prompt",                          4,  4, 32, 16, 1, {70},          {0},                  1},
-    {"prompt after a prefix",           8,  2, 64, 64, 1, {45},          {100},                1},
-    {"ragged: prompt, tokens, prompt",  3,  1, 64, 16, 4, {33, 1, 1, 5}, {0, 200, 700, 129},   1},
-    {"tiny head",                       8,  4,  8, 16, 2, {17, 1},       {3, 40},              1},
-    {"large scores",                    4,  2, 64, 16, 2, {20, 1},       {5, 400},            60},
+    /* what                           heads kv   d page  spans n              pos              scale shared */
+    {"first token",                     4,  2, 64, 16, 1, {1},           {0},                  1, 0},
+    {"one token, one page over",        9,  3, 64, 16, 1, {1},           {64},                 1, 0},
+    {"one token, long: chunks",         4,  1, 64, 32, 1, {1},           {1500},               1, 0},
+    {"one token, odd head",             6,  2, 24, 16, 1, {1},           {300},                1, 0},
+    {"prompt",                          4,  4, 32, 16, 1, {70},          {0},                  1, 0},
+    {"prompt after a prefix",           8,  2, 64, 64, 1, {45},          {100},                1, 0},
+    {"ragged: prompt, tokens, prompt",  3,  1, 64, 16, 4, {33, 1, 1, 5}, {0, 200, 700, 129},   1, 0},
+    {"tiny head",                       8,  4,  8, 16, 2, {17, 1},       {3, 40},              1, 0},
+    {"large scores",                    4,  2, 64, 16, 2, {20, 1},       {5, 400},            60, 0},
+    {"wide head, many rows",            6,  1, 128, 16, 1, {40},         {70},                 1, 0},
+    {"widest head",                     2,  1, 256, 16, 2, {9, 1},       {60, 300},            1, 0},
+    {"odd wide head",                   3,  1, 80, 16, 3, {1, 1, 9},     {127, 128, 500},      1, 0},
+    {"seven heads of one",              7,  1, 64, 16, 2, {1, 12},       {90, 250},            1, 0},
+    {"a prefix of four, and a prompt",  8,  2, 64, 32, 6, {1, 1, 9, 1, 1, 1},
+                                                         {700, 705, 300, 1040, 600, 520},      1, 512},
+    {"chunks of other lengths",         4,  2, 32, 64, 5, {1, 1, 1, 1, 1},
+                                                         {4095, 4096, 4000, 5000, 100},        1, 2100},
+    {"eight of one prefix",             3,  1, 64, 16, 8, {1, 1, 1, 1, 1, 1, 1, 1},
+                                                         {511, 512, 767, 768, 769, 600, 530, 900}, 1, 512},
     /* clang-format on */
 };
 
@@ -496,15 +508,16 @@ struct attention_fixture {
     uint8_t *first;
 };
 
-/* Pages of the spans lie mixed: span s, page i is page (i * MAX_SPANS + s). Slots that no token
- * may see hold NaN. */
+/* Pages of the spans lie mixed: span s, page i is page (i * MAX_SPANS + s), or that of span 0.
+ * Slots that no token may see hold NaN. */
 static void attention_fill(struct attention_fixture *f, enum dtype type, uint64_t *seed)
 {
     const struct attention_case *c = f->c;
     memset(f->k.p, 0xFF, f->k.n_bytes);
     memset(f->v.p, 0xFF, f->v.n_bytes);
     for (int32_t s = 0; s < c->n_spans; s++) {
-        for (int32_t i = 0; i < PAGES; i++) f->pages[s][i] = (i * MAX_SPANS + s);
+        for (int32_t i = 0; i < PAGES; i++)
+            f->pages[s][i] = i * MAX_SPANS + ((i + 1) * c->page_tok <= c->shared ? 0 : s);
         f->span[s] = (struct span){f->n_tok, c->n[s], c->pos[s], f->pages[s]};
         f->n_tok += c->n[s];
         for (int32_t p = 0; p < c->pos[s] + c->n[s]; p++)
@@ -559,21 +572,49 @@ static void attention_begin(struct attention_fixture *f, const struct ops *ops,
     assert_non_null(f->first);
 }
 
+/* Values are up to 1; a score of size s has s roundings more in its exponent. In bfloat16 queries,
+ * keys, values and weights are rounded to 2^-9: a score by up to 2 * 2^-9 of the sum of its terms,
+ * which is below scale_q * sqrt(d_head) / 4 on average, times 4 for the worst of some thousands,
+ * over sqrt(d_head) since roundings go either way. */
+static double attention_bound(const struct ops *ops, const struct attention_case *c)
+{
+    const bool is_bf16 = strcmp(ops->name, "avx512bf16") == 0 || strcmp(ops->name, "amx") == 0;
+    return is_bf16 ? 0x1p-8 * (1 + c->scale_q / 4) : 3e-6 * (1 + c->scale_q);
+}
+
 static void attention_compare(const struct attention_fixture *f, const struct ops *ops)
 {
     const struct attention_case *c = f->c;
-    double want[64];
+    const double bound = attention_bound(ops, c);
+    double want[256];
     for (int64_t t = 0; t < f->n_tok; t++)
         for (int32_t h = 0; h < c->n_heads; h++) {
             ref_attention(want, &f->args, t, h);
             for (int32_t i = 0; i < c->d_head; i++) {
                 const double y = (double)f->args.y[t * f->ld + h * c->d_head + i];
-                /* values are up to 1; a score of size s has s roundings more in its exponent */
-                if (!(fabs(y - want[i]) <= 3e-6 * (1 + c->scale_q)))
+                if (!(fabs(y - want[i]) <= bound))
                     fail_msg("%s, %s, %s: token %d head %d element %d is %g, not %g", ops->name,
                              dtype_info(f->kv.dtype)->name, c->what, (int)t, h, i, y, want[i]);
             }
         }
+}
+
+/* A single token's bits are those that it has alone, whatever the rest of the batch. */
+static void attention_alone(struct attention_fixture *f, const struct world *w,
+                            const struct ops *ops)
+{
+    const struct attention_case *c = f->c;
+    for (int32_t s = 0; s < c->n_spans; s++) {
+        if (c->n[s] != 1) continue;
+        struct attention_args a = f->args;
+        a.span = &f->span[s];
+        a.n_spans = 1;
+        run_attention(w->team[s % MAX_THREADS], ops, &a);
+        const size_t at = (size_t)(f->span[s].begin * f->ld) * 4;
+        if (memcmp(f->first + at, f->y.p + at, (size_t)(c->n_heads * c->d_head) * 4) != 0)
+            fail_msg("%s, %s, %s: the token of span %d depends on the batch", ops->name,
+                     dtype_info(f->kv.dtype)->name, c->what, s);
+    }
 }
 
 static void check_attention(const struct world *w, const struct ops *ops,
@@ -592,6 +633,7 @@ static void check_attention(const struct world *w, const struct ops *ops,
         }
         assert_true(guarded_is_whole(&f.y) && guarded_is_whole(&f.work));
     }
+    attention_alone(&f, w, ops);
     struct guarded *all[] = {&f.k, &f.v, &f.q, &f.y, &f.work};
     for (size_t i = 0; i < ARRAY_LEN(all); i++) guarded_free(all[i]);
     free(f.first);

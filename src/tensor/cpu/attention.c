@@ -4,17 +4,22 @@
  *               (Vaswani et al. 2017, eq. 1; online softmax as in Dao et al. 2022, alg. 1)
  *
  * The unit of work is a set of query rows that read the same keys: all query heads of one kv head,
- * for one token (decode) or for a block of consecutive tokens (prefill). Keys and values go by in
- * blocks of 64 positions, decoded to float once for all rows of the unit; the two products are
- * kit->gemm, the softmax between them is rows.h's. Row by row and not by rows of one head: with
- * grouped queries the cache is read once for 4 to 8 heads.
+ * for a block of consecutive tokens (prefill), for one token, or for several single tokens whose
+ * sequences share pages (decode). Keys and values go by in steps of 64 positions, brought once for
+ * all rows of the unit into the form that the products of the instruction set take: to float here
+ * (kit->gemm, and rows.h's softmax between the two products), to bfloat16 in attention_bf16.c.
  *
- * A long context of a single token is cut into chunks of fixed positions (at most 16), each
- * reduced to (max, sum, weighted values), then merged in order. When there are fewer (token, kv
- * head) pairs than threads, chunks are shared out and merged after a barrier; otherwise one member
- * walks them in turn. The arithmetic is the same either way, so neither the number of threads nor
- * the rest of the batch changes a bit of a row. A token alone (decode) and the same token inside a
- * longer span (prefill) may differ in the last bits.
+ * The context of a single token is cut into chunks of fixed positions (at most 16), each reduced
+ * to (max, sum, weighted values), then merged in order. Single tokens that follow one another in
+ * the batch, of as many positions a chunk, whose page lists begin alike, attend the chunks that
+ * they have in common as one unit, then each the rest: a prefix of many requests is read once.
+ * When there are fewer (token, kv head) pairs than threads, chunks are shared out and merged after
+ * a barrier; otherwise one member walks them in turn.
+ *
+ * A row's arithmetic is the same in every case, since no form lets one row of a unit touch
+ * another, so neither the number of threads nor the rest of the batch changes a bit of it. A token
+ * alone (decode) and the same token inside a longer span (prefill: no chunks) may differ in the
+ * last bits.
  *
  * Positions beyond a row's own are never weighed: they get probability 0, and cache slots that
  * nobody has written yet are never read.
@@ -23,78 +28,59 @@
 #include <math.h>
 #include <string.h>
 
-#include "tensor/cpu/cpu.h"
+#include "tensor/cpu/attention.h"
 #include "tensor/cpu/rows.h"
 
 enum {
-    KEYS = 64,       /* positions a step: K, V and scores of a step stay in L1/L2 */
-    ROWS = 128,      /* query rows of a prefill unit, so that decoding K and V is shared */
     MAX_CHUNKS = 16, /* of one token's context */
     MIN_CHUNK = 256, /* positions; a multiple of KEYS */
 };
 
-/* One unit of work and its memory; everything but `a` and `kit` lies in this member's scratch. */
-struct unit {
-    const struct attention_args *a;
-    const struct cpu_kit *kit;
-    const struct span *span;
-    int64_t kv_head, n_rep;
-    int64_t d, ld; /* d_head, and the same rounded up to 16: the rows below */
-    int64_t tok;   /* first token, counted from span->begin */
-    int64_t n_tok, n_rows;
-    float *q;  /* [n_rows, ld], times scale */
+/* ---- the form in float -------------------------------------------------------------------- */
+
+struct in_float {
     float *k;  /* [KEYS, ld] */
     float *kt; /* [ld, KEYS] */
     float *v;  /* [KEYS, ld] */
     float *p;  /* [n_rows, KEYS]: scores, then weights */
-    float *o;  /* [n_rows, ld]: weighted values so far */
-    float *m;  /* [n_rows]: largest score so far */
-    float *l;  /* [n_rows]: sum of weights so far */
 };
 
-/* A row's state (max, sum, values), as merged from chunks: [2 + ld] floats. */
-static int64_t state_floats(int64_t ld) { return round_up(2 + ld, LANES); }
-
-static int64_t scratch_floats(int64_t n_rows, int64_t ld, int64_t n_rep)
+static int64_t float_floats(int64_t n_rows, int64_t d)
 {
-    return n_rows * (2 * ld + KEYS + 2 * LANES) + 3 * KEYS * ld + n_rep * state_floats(ld);
+    return 3 * KEYS * round_up(d, LANES) + n_rows * KEYS;
 }
 
-static int64_t max_rows(int64_t n_rep) { return n_rep > ROWS ? n_rep : ROWS; }
-
 /* Decodes positions [begin, begin + n) of K or V into rows of ld floats; the other rows of the
- * block become zero, so that products with them are harmless. */
-static void load_block(const struct unit *u, float *dst, const uint8_t *base, int64_t begin,
-                       int64_t n)
+ * step become zero, so that products with them are harmless. */
+static void load_step(const struct unit *u, const struct cpu_kit *kit, float *dst,
+                      const uint8_t *base, int64_t begin, int64_t n)
 {
     const struct kv_layer *kv = u->a->kv;
     size_t tight = 0;
     const bool is_tight =
         u->ld == u->d && dtype_row_bytes(kv->dtype, u->d, &tight) && tight == kv->row_bytes;
     for (int64_t i = 0; i < n;) {
-        const int64_t pos = begin + i, slot = pos & (kv->page_tok - 1);
+        const int64_t slot = (begin + i) & (kv->page_tok - 1);
         const int64_t run = is_tight ? min_i64(n - i, kv->page_tok - slot) : 1;
-        const uint8_t *src = base + (size_t)u->span->pages[pos / kv->page_tok] * kv->page_stride +
-                             (size_t)u->kv_head * kv->head_stride + (size_t)slot * kv->row_bytes;
         float *row = dst + i * u->ld;
-        u->kit->decode(kv->dtype, row, src, run * u->d);
+        kit->decode(kv->dtype, row, unit_row(u, base, begin + i), run * u->d);
         if (!is_tight) memset(row + u->d, 0, (size_t)(u->ld - u->d) * sizeof *row);
         i += run;
     }
     memset(dst + n * u->ld, 0, (size_t)((KEYS - n) * u->ld) * sizeof *dst);
 }
 
-/* The scores of a block -> weights e^(s - max), the row's max and sum brought up to date, its
+/* The scores of a step -> weights e^(s - max), the row's max and sum brought up to date, its
  * values so far scaled to the new max. `n_seen`: how many of the KEYS this row may see. */
-INLINE void softmax_row(const struct unit *u, int64_t r, int64_t n_seen)
+INLINE void softmax_row(const struct unit *u, float *p, int64_t r, int64_t n_seen)
 {
-    float *p = u->p + r * KEYS, *o = u->o + r * u->ld;
+    float *o = u->o + r * u->ld;
     if (n_seen <= 0) {
         memset(p, 0, KEYS * sizeof *p);
         return;
     }
     for (int64_t i = n_seen; i < KEYS; i++) p[i] = -INFINITY;
-    const float block_max = max_16(p, KEYS), m = u->m[r] > block_max ? u->m[r] : block_max;
+    const float step_max = max_16(p, KEYS), m = u->m[r] > step_max ? u->m[r] : step_max;
     for (int i = 0; i < KEYS; i++) p[i] = exp_1(p[i] - m);
     const float old = exp_1(u->m[r] - m);
     u->l[r] = u->l[r] * old + sum_16(p, KEYS);
@@ -103,41 +89,88 @@ INLINE void softmax_row(const struct unit *u, int64_t r, int64_t n_seen)
     u->m[r] = m;
 }
 
-/* Attends the unit's rows to positions [begin, end), begin a multiple of KEYS; the row of token t
- * sees those up to pos + t. */
-INLINE void attend_range(const struct unit *u, int64_t begin, int64_t end)
+INLINE void range_float(const struct unit *u, int64_t begin, int64_t end, const struct cpu_kit *kit)
 {
+    struct in_float f = {.k = u->form};
+    f.kt = f.k + KEYS * u->ld;
+    f.v = f.kt + KEYS * u->ld;
+    f.p = f.v + KEYS * u->ld;
     for (int64_t k0 = begin; k0 < end; k0 += KEYS) {
         const int64_t n = min_i64(KEYS, end - k0);
-        load_block(u, u->k, u->a->kv->k, k0, n);
-        load_block(u, u->v, u->a->kv->v, k0, n);
-        u->kit->transpose(u->kt, KEYS, u->k, u->ld, KEYS, u->ld);
-        u->kit->gemm(&(struct gemm_args){.c = u->p,
-                                         .ldc_block = LANES,
-                                         .ldc_row = KEYS,
-                                         .a = u->q,
-                                         .lda = u->ld,
-                                         .b = u->kt,
-                                         .ldb_block = LANES,
-                                         .ldb_row = KEYS,
-                                         .m = u->n_rows,
-                                         .n_blocks = KEYS / LANES,
-                                         .k = u->ld});
+        load_step(u, kit, f.k, u->a->kv->k, k0, n);
+        load_step(u, kit, f.v, u->a->kv->v, k0, n);
+        kit->transpose(f.kt, KEYS, f.k, u->ld, KEYS, u->ld);
+        kit->gemm(&(struct gemm_args){.c = f.p,
+                                      .ldc_block = LANES,
+                                      .ldc_row = KEYS,
+                                      .a = u->q,
+                                      .lda = u->ld,
+                                      .b = f.kt,
+                                      .ldb_block = LANES,
+                                      .ldb_row = KEYS,
+                                      .m = u->n_rows,
+                                      .n_blocks = KEYS / LANES,
+                                      .k = u->ld});
         for (int64_t r = 0; r < u->n_rows; r++)
-            softmax_row(u, r, min_i64(n, u->span->pos + u->tok + r / u->n_rep - k0 + 1));
-        u->kit->gemm(&(struct gemm_args){.c = u->o,
-                                         .ldc_block = LANES,
-                                         .ldc_row = u->ld,
-                                         .a = u->p,
-                                         .lda = KEYS,
-                                         .b = u->v,
-                                         .ldb_block = LANES,
-                                         .ldb_row = u->ld,
-                                         .m = u->n_rows,
-                                         .n_blocks = u->ld / LANES,
-                                         .k = n,
-                                         .is_added = true});
+            softmax_row(u, f.p + r * KEYS, r, min_i64(n, unit_seen(u, r, k0)));
+        kit->gemm(&(struct gemm_args){.c = u->o,
+                                      .ldc_block = LANES,
+                                      .ldc_row = u->ld,
+                                      .a = f.p,
+                                      .lda = KEYS,
+                                      .b = f.v,
+                                      .ldb_block = LANES,
+                                      .ldb_row = u->ld,
+                                      .m = u->n_rows,
+                                      .n_blocks = u->ld / LANES,
+                                      .k = n,
+                                      .is_added = true});
     }
+}
+
+#define FORM(name, attribute)                                                                      \
+    attribute static void range_##name(const struct unit *u, int64_t begin, int64_t end)           \
+    {                                                                                              \
+        range_float(u, begin, end, &kit_##name);                                                   \
+    }                                                                                              \
+    static const struct attention_form form_##name = {                                             \
+        .rows = 128, .floats = float_floats, .range = range_##name};
+FORM(generic, )
+#if CRIA_X86
+FORM(avx2, TARGET_AVX2)
+FORM(avx512, TARGET_AVX512)
+#endif
+#if CRIA_ARM
+FORM(neon, )
+#endif
+
+/* ---- rows and their states ---------------------------------------------------------------- */
+
+/* One member's walk over the batch. */
+struct walk {
+    struct unit u;
+    const struct attention_form *form;
+    const struct member *me;
+    bool is_split;     /* the chunks of single tokens are shared out */
+    int64_t group_tok; /* single tokens of a group, at most */
+    int64_t i_unit;    /* units dealt out so far */
+    float *state;      /* [rows, state]: merged so far */
+    float *parts;      /* [single token, head, MAX_CHUNKS, state]; shared by the team */
+};
+
+/* A row's state (max, sum, values), as merged from chunks: [2 + ld] floats. */
+static int64_t state_floats(int64_t ld) { return round_up(2 + ld, LANES); }
+
+static int64_t max_rows(const struct attention_form *form, int64_t n_rep)
+{
+    return max_i64(form->rows, n_rep);
+}
+
+static int64_t scratch_floats(const struct attention_form *form, int64_t n_rep, int64_t d)
+{
+    const int64_t ld = round_up(d, LANES), n = max_rows(form, n_rep);
+    return round_up(form->floats(n, d), LANES) + n * (2 * ld + state_floats(ld)) +
+           2 * round_up(n, LANES);
 }
 
 /* Forgets all keys: no weight, no values. */
@@ -150,25 +183,31 @@ static void clear_rows(const struct unit *u)
     }
 }
 
-/* Gathers the query rows of tokens [tok, tok + n_tok) of the span, times scale. */
-static void begin_unit(struct unit *u, int64_t tok, int64_t n_tok)
+static void begin_unit(struct unit *u, const int32_t *pages)
 {
-    u->tok = tok;
-    u->n_tok = n_tok;
-    u->n_rows = n_tok * u->n_rep;
-    for (int64_t r = 0; r < u->n_rows; r++) {
-        const float *src = u->a->q + (u->span->begin + tok + r / u->n_rep) * u->a->ld_q +
-                           (u->kv_head * u->n_rep + r % u->n_rep) * u->d;
-        float *q = u->q + r * u->ld;
-        for (int64_t i = 0; i < u->d; i++) q[i] = src[i] * u->a->scale;
+    u->pages = pages;
+    u->n_tok = 0;
+    u->n_rows = 0;
+}
+
+/* Gathers the query rows of token i of a span, times scale. */
+INLINE void add_token(struct unit *u, const struct span *s, int64_t i)
+{
+    u->tok[u->n_tok].row = s->begin + i;
+    u->tok[u->n_tok].pos = s->pos + i;
+    const float *src = u->a->q + (s->begin + i) * u->a->ld_q + u->kv_head * u->n_rep * u->d;
+    for (int64_t h = 0; h < u->n_rep; h++, src += u->d) {
+        float *q = u->q + (u->n_rows + h) * u->ld;
+        for (int64_t k = 0; k < u->d; k++) q[k] = src[k] * u->a->scale;
         memset(q + u->d, 0, (size_t)(u->ld - u->d) * sizeof *q);
     }
-    clear_rows(u);
+    u->n_tok++;
+    u->n_rows += u->n_rep;
 }
 
 static void put_row(const struct unit *u, int64_t r, const float *o, float l)
 {
-    float *y = u->a->y + (u->span->begin + u->tok + r / u->n_rep) * u->a->ld_y +
+    float *y = u->a->y + u->tok[r / u->n_rep].row * u->a->ld_y +
                (u->kv_head * u->n_rep + r % u->n_rep) * u->d;
     for (int64_t i = 0; i < u->d; i++) y[i] = o[i] / l;
 }
@@ -189,6 +228,10 @@ static void clear_state(float *state, int64_t ld)
     state[0] = -INFINITY;
 }
 
+/* ---- single tokens ------------------------------------------------------------------------ */
+
+static int64_t positions(const struct span *s) { return (int64_t)s->pos + 1; }
+
 /* Positions of one chunk of a context of n_pos: doubled until MAX_CHUNKS are enough. */
 static int64_t chunk_len(int64_t n_pos)
 {
@@ -197,180 +240,302 @@ static int64_t chunk_len(int64_t n_pos)
     return len;
 }
 
-/* One token's rows, chunk after chunk. */
-INLINE void attend_token(struct unit *u, float *state)
+static int64_t n_chunks(const struct span *s)
 {
-    const int64_t n_pos = (int64_t)u->span->pos + 1, len = chunk_len(n_pos);
-    const int64_t ld_state = state_floats(u->ld);
-    begin_unit(u, 0, 1);
-    for (int64_t r = 0; r < u->n_rep; r++) clear_state(state + r * ld_state, u->ld);
-    for (int64_t c = 0; c < n_pos; c += len) {
-        clear_rows(u);
-        attend_range(u, c, min_i64(n_pos, c + len));
-        for (int64_t r = 0; r < u->n_rep; r++)
-            merge_state(state + r * ld_state, u->m[r], u->l[r], u->o + r * u->ld, u->ld);
-    }
-    for (int64_t r = 0; r < u->n_rep; r++)
-        put_row(u, r, state + r * ld_state + 2, state[r * ld_state + 1]);
+    const int64_t len = chunk_len(positions(s));
+    return (positions(s) + len - 1) / len;
 }
 
-/* One chunk of one token, its states kept for merge_token(): part [n_rep, MAX_CHUNKS, state]. */
-INLINE void attend_chunk(struct unit *u, int64_t chunk, float *part)
+/* Whole chunks that two single tokens see alike. */
+static int64_t chunks_in_common(const struct kv_layer *kv, const struct span *x,
+                                const struct span *y)
 {
-    const int64_t n_pos = (int64_t)u->span->pos + 1, len = chunk_len(n_pos);
-    begin_unit(u, 0, 1);
-    attend_range(u, chunk * len, min_i64(n_pos, (chunk + 1) * len));
-    for (int64_t r = 0; r < u->n_rep; r++) {
-        float *s = part + (r * MAX_CHUNKS + chunk) * state_floats(u->ld);
-        s[0] = u->m[r];
-        s[1] = u->l[r];
-        memcpy(s + 2, u->o + r * u->ld, (size_t)u->ld * sizeof *s);
-    }
+    const int64_t n_pos = min_i64(positions(x), positions(y)), len = chunk_len(n_pos);
+    if (chunk_len(positions(x)) != chunk_len(positions(y))) return 0;
+    const int64_t n = n_pos / len * len / kv->page_tok; /* pages */
+    int64_t i = 0;
+    while (i < n && x->pages[i] == y->pages[i]) i++;
+    return i * kv->page_tok / len;
 }
 
-INLINE void merge_token(struct unit *u, int64_t r, const float *part, float *state)
+/* Single tokens of the batch, spans [begin, end) but those of several tokens, and how many chunks
+ * all of them have in common. */
+struct group {
+    int32_t begin, end;
+    int64_t n_common;
+};
+
+static struct group group_from(const struct walk *w, int32_t begin)
 {
-    const int64_t n_pos = (int64_t)u->span->pos + 1, len = chunk_len(n_pos);
-    u->tok = 0;
-    clear_state(state, u->ld);
-    for (int64_t c = 0; c * len < n_pos; c++) {
-        const float *s = part + (r * MAX_CHUNKS + c) * state_floats(u->ld);
-        merge_state(state, s[0], s[1], s + 2, u->ld);
+    const struct attention_args *a = w->u.a;
+    struct group g = {begin, begin + 1, 0};
+    int64_t n = 1;
+    for (int32_t s = begin + 1; s < a->n_spans && n < w->group_tok; s++) {
+        if (a->span[s].n != 1) continue;
+        int64_t common = chunks_in_common(a->kv, &a->span[begin], &a->span[s]);
+        if (n > 1) common = min_i64(common, g.n_common);
+        if (common == 0) break;
+        g.n_common = common;
+        g.end = s + 1;
+        n++;
     }
-    put_row(u, r, state + 2, state[1]);
+    return g;
 }
 
 /* Units are dealt out back and forth (0 1 2 2 1 0 ...): later blocks of a span see more keys. */
-static bool is_mine(const struct member *me, int64_t i_unit)
+static bool is_mine(struct walk *w)
 {
-    const int64_t round = i_unit / me->n, i = i_unit % me->n;
-    return (round % 2 ? me->n - 1 - i : i) == me->i;
+    const int64_t round = w->i_unit / w->me->n, i = w->i_unit % w->me->n;
+    w->i_unit++;
+    return (round % 2 ? w->me->n - 1 - i : i) == w->me->i;
 }
 
-/* Whether single tokens are cut over the team. Everyone must come to the same answer. */
-static bool is_split(const struct attention_args *a, int n_members)
+/* The states of the i-th single token's row r of this kv head: [MAX_CHUNKS, state]. */
+static float *part_of(const struct walk *w, int64_t i_single, int64_t r)
 {
+    const struct unit *u = &w->u;
+    const int64_t row = i_single * u->a->n_heads + u->kv_head * u->n_rep + r;
+    return w->parts + row * MAX_CHUNKS * state_floats(u->ld);
+}
+
+static void attend_chunk(struct walk *w, const struct span *s, int64_t chunk)
+{
+    const int64_t len = chunk_len(positions(s));
+    clear_rows(&w->u);
+    w->form->range(&w->u, chunk * len, min_i64(positions(s), (chunk + 1) * len));
+}
+
+/* One chunk of the unit's tokens, the first of them the i-th single one, kept for merge_all(). */
+static void keep_chunk(struct walk *w, const struct span *s, int64_t i_single, int64_t chunk)
+{
+    const struct unit *u = &w->u;
+    attend_chunk(w, s, chunk);
+    for (int64_t r = 0; r < u->n_rows; r++) {
+        float *part = part_of(w, i_single + r / u->n_rep, r % u->n_rep);
+        part += chunk * state_floats(u->ld);
+        part[0] = u->m[r];
+        part[1] = u->l[r];
+        memcpy(part + 2, u->o + r * u->ld, (size_t)u->ld * sizeof *part);
+    }
+}
+
+/* Chunks [begin, end) of the unit's tokens, merged into the states from row `at` on. */
+INLINE void merge_chunks(struct walk *w, const struct span *s, int64_t at, int64_t begin,
+                         int64_t end)
+{
+    const struct unit *u = &w->u;
+    for (int64_t c = begin; c < end; c++) {
+        attend_chunk(w, s, c);
+        for (int64_t r = 0; r < u->n_rows; r++)
+            merge_state(w->state + (at + r) * state_floats(u->ld), u->m[r], u->l[r],
+                        u->o + r * u->ld, u->ld);
+    }
+}
+
+INLINE void gather_group(struct walk *w, const struct group *g)
+{
+    const struct span *span = w->u.a->span;
+    begin_unit(&w->u, span[g->begin].pages);
+    for (int32_t s = g->begin; s < g->end; s++)
+        if (span[s].n == 1) add_token(&w->u, &span[s], 0);
+}
+
+INLINE void gather_token(struct walk *w, const struct span *s)
+{
+    begin_unit(&w->u, s->pages);
+    add_token(&w->u, s, 0);
+}
+
+/* All chunks of a group's tokens: those in common, then each one's own. */
+INLINE void attend_group(struct walk *w, const struct group *g)
+{
+    const struct span *span = w->u.a->span;
+    struct unit *u = &w->u;
+    const int64_t ld_state = state_floats(u->ld);
+    int64_t at = 0;
+    gather_group(w, g);
+    for (int64_t r = 0; r < u->n_rows; r++) clear_state(w->state + r * ld_state, u->ld);
+    merge_chunks(w, &span[g->begin], 0, 0, g->n_common);
+    for (int32_t s = g->begin; s < g->end; s++) {
+        if (span[s].n != 1) continue;
+        gather_token(w, &span[s]);
+        merge_chunks(w, &span[s], at, g->n_common, n_chunks(&span[s]));
+        for (int64_t r = 0; r < u->n_rows; r++) {
+            const float *state = w->state + (at + r) * ld_state;
+            put_row(u, r, state + 2, state[1]);
+        }
+        at += u->n_rows;
+    }
+}
+
+/* The same a chunk at a time, for whoever's turn it is. */
+INLINE void share_group(struct walk *w, const struct group *g, int64_t i_single)
+{
+    const struct span *span = w->u.a->span;
+    for (int64_t c = 0; c < g->n_common; c++) {
+        if (!is_mine(w)) continue;
+        gather_group(w, g);
+        keep_chunk(w, &span[g->begin], i_single, c);
+    }
+    for (int32_t s = g->begin; s < g->end; s++) {
+        if (span[s].n != 1) continue;
+        for (int64_t c = g->n_common; c < n_chunks(&span[s]); c++) {
+            if (!is_mine(w)) continue;
+            gather_token(w, &span[s]);
+            keep_chunk(w, &span[s], i_single, c);
+        }
+        i_single++;
+    }
+}
+
+INLINE void merge_all(struct walk *w)
+{
+    struct unit *u = &w->u;
+    const int64_t ld_state = state_floats(u->ld);
+    int64_t i_single = 0;
+    w->i_unit = 0;
+    for (int32_t s = 0; s < u->a->n_spans; s++) {
+        const struct span *span = &u->a->span[s];
+        if (span->n != 1) continue;
+        u->tok[0].row = span->begin;
+        for (u->kv_head = 0; u->kv_head < u->a->kv->n_kv_heads; u->kv_head++)
+            for (int64_t r = 0; r < u->n_rep; r++) {
+                if (!is_mine(w)) continue;
+                const float *part = part_of(w, i_single, r);
+                clear_state(w->state, u->ld);
+                for (int64_t c = 0; c < n_chunks(span); c++, part += ld_state)
+                    merge_state(w->state, part[0], part[1], part + 2, u->ld);
+                put_row(u, r, w->state + 2, w->state[1]);
+            }
+        i_single++;
+    }
+}
+
+/* ---- the whole batch ---------------------------------------------------------------------- */
+
+/* Whether single tokens are cut over the team, and how many make a group at most, so that no
+ * member is without one. Everyone must come to the same answer. */
+static void plan_single(struct walk *w)
+{
+    const struct attention_args *a = w->u.a;
     int64_t n_single = 0, longest = 0;
     for (int32_t i = 0; i < a->n_spans; i++) {
         if (a->span[i].n != 1) continue;
         n_single++;
-        longest = max_i64(longest, (int64_t)a->span[i].pos + 1);
+        longest = max_i64(longest, positions(&a->span[i]));
     }
-    return n_members > 1 && longest > MIN_CHUNK && n_single * a->kv->n_kv_heads < 2 * n_members;
+    const int64_t n_pairs = n_single * a->kv->n_kv_heads;
+    w->is_split = w->me->n > 1 && longest > MIN_CHUNK && n_pairs < 2 * w->me->n;
+    w->group_tok = max_i64(1, w->form->rows / w->u.n_rep);
+    if (w->is_split || n_single == 0) return;
+    const int64_t most = max_i64(1, min_i64(w->group_tok, n_pairs / (2 * w->me->n)));
+    const int64_t n_groups = (n_single + most - 1) / most;
+    w->group_tok = (n_single + n_groups - 1) / n_groups;
 }
 
-/* Lays this member's scratch out; returns where the merged state of a token's rows goes. */
-static float *unit_init(struct unit *u, const struct attention_args *a, const struct cpu_kit *kit,
-                        const struct member *me)
+/* Tokens of a unit of a span: fewer than fit if else some member had none. */
+static int64_t block_tokens(const struct walk *w, int64_t n_tok)
 {
-    const int64_t n_rep = a->n_heads / a->kv->n_kv_heads, ld = round_up(a->kv->d_head, LANES);
-    const int64_t n = max_rows(n_rep);
-    *u = (struct unit){.a = a, .kit = kit, .n_rep = n_rep, .d = a->kv->d_head, .ld = ld};
-    u->q = (float *)a->work +
-           me->i * round_up(scratch_floats(max_rows(a->n_heads), ld, a->n_heads), LANES);
-    u->k = u->q + n * ld;
-    u->kt = u->k + KEYS * ld;
-    u->v = u->kt + KEYS * ld;
-    u->p = u->v + KEYS * ld;
-    u->o = u->p + n * KEYS;
-    u->m = u->o + n * ld;
+    const int64_t most = max_i64(1, w->form->rows / w->u.n_rep);
+    const int64_t even = n_tok * w->u.a->kv->n_kv_heads / (4 * w->me->n);
+    return max_i64(min_i64(even, most), max_i64(1, most / 4));
+}
+
+INLINE void attend_span(struct walk *w, const struct span *s)
+{
+    struct unit *u = &w->u;
+    const int64_t n_block = block_tokens(w, s->n);
+    for (int64_t t = 0; t < s->n; t += n_block) {
+        if (!is_mine(w)) continue;
+        begin_unit(u, s->pages);
+        for (int64_t i = t; i < min_i64(t + n_block, s->n); i++) add_token(u, s, i);
+        clear_rows(u);
+        w->form->range(u, 0, s->pos + t + u->n_tok);
+        for (int64_t r = 0; r < u->n_rows; r++) put_row(u, r, u->o + r * u->ld, u->l[r]);
+    }
+}
+
+/* Lays this member's scratch out. */
+static void walk_init(struct walk *w, const struct member *me, const struct attention_args *a,
+                      const struct attention_form *form)
+{
+    struct unit *u = &w->u;
+    u->a = a;
+    u->n_rep = a->n_heads / a->kv->n_kv_heads;
+    u->d = a->kv->d_head;
+    u->ld = round_up(u->d, LANES);
+    w->form = form;
+    w->me = me;
+    w->i_unit = 0;
+    const int64_t n = max_rows(form, u->n_rep);
+    const int64_t scratch = round_up(scratch_floats(form, a->n_heads, u->d), LANES);
+    u->form = (float *)a->work + me->i * scratch;
+    u->q = u->form + round_up(form->floats(n, u->d), LANES);
+    u->o = u->q + n * u->ld;
+    u->m = u->o + n * u->ld;
     u->l = u->m + round_up(n, LANES);
-    return u->l + round_up(n, LANES);
+    w->state = u->l + round_up(n, LANES);
+    w->parts = (float *)a->work + me->n * scratch;
+    plan_single(w);
 }
 
-/* The partial states of the i-th single token and kv head, after the scratch of all members. */
-static float *part_of(const struct unit *u, const struct member *me, int64_t i_single)
+static size_t work_bytes(const struct attention_form *form, int64_t n_tok, int32_t n_heads,
+                         int32_t d_head, int n_threads)
 {
-    const int64_t n_heads = u->a->n_heads;
-    float *parts = (float *)u->a->work +
-                   me->n * round_up(scratch_floats(max_rows(n_heads), u->ld, n_heads), LANES);
-    return parts + (i_single * n_heads + u->kv_head * u->n_rep) * MAX_CHUNKS * state_floats(u->ld);
-}
-
-size_t attention_bytes(int64_t n_tok, int32_t n_heads, int32_t d_head, int32_t max_pos,
-                       int n_threads)
-{
-    (void)max_pos; /* a token has at most MAX_CHUNKS partial states, however long its context */
     const int64_t ld = round_up(d_head, LANES);
-    const int64_t scratch = round_up(scratch_floats(max_rows(n_heads), ld, n_heads), LANES);
+    const int64_t scratch = round_up(scratch_floats(form, n_heads, d_head), LANES);
     const int64_t n_single = min_i64(n_tok, 2 * (int64_t)n_threads);
     const int64_t parts = n_single * n_heads * MAX_CHUNKS * state_floats(ld);
     return (size_t)(n_threads * scratch + parts) * sizeof(float);
 }
 
-/* The units of one span and kv head; *i_unit counts over the whole call. */
-INLINE void attend_span(struct unit *u, const struct member *me, bool split, int64_t i_single,
-                        float *state, int64_t *i_unit)
-{
-    if (u->span->n == 1) {
-        const int64_t n_pos = (int64_t)u->span->pos + 1, len = chunk_len(n_pos);
-        if (!split && is_mine(me, (*i_unit)++)) attend_token(u, state);
-        for (int64_t c = 0; split && c * len < n_pos; c++)
-            if (is_mine(me, (*i_unit)++)) attend_chunk(u, c, part_of(u, me, i_single));
-        return;
-    }
-    const int64_t n_block = max_i64(1, ROWS / u->n_rep);
-    for (int64_t t = 0; t < u->span->n; t += n_block) {
-        if (!is_mine(me, (*i_unit)++)) continue;
-        begin_unit(u, t, min_i64(n_block, u->span->n - t));
-        attend_range(u, 0, (int64_t)u->span->pos + t + u->n_tok);
-        for (int64_t r = 0; r < u->n_rows; r++) put_row(u, r, u->o + r * u->ld, u->l[r]);
-    }
-}
-
-INLINE void merge_all(struct unit *u, const struct member *me, float *state)
-{
-    int64_t i_single = 0, i_unit = 0;
-    for (int32_t s = 0; s < u->a->n_spans; s++) {
-        u->span = &u->a->span[s];
-        if (u->span->n != 1) continue;
-        for (u->kv_head = 0; u->kv_head < u->a->kv->n_kv_heads; u->kv_head++)
-            for (int64_t r = 0; r < u->n_rep; r++)
-                if (is_mine(me, i_unit++)) merge_token(u, r, part_of(u, me, i_single), state);
-        i_single++;
-    }
-}
-
 INLINE void attend(const struct member *me, const struct attention_args *a,
-                   const struct cpu_kit *kit)
+                   const struct attention_form *form)
 {
-    struct unit u;
-    float *state = unit_init(&u, a, kit, me);
-    const bool split = is_split(a, me->n);
-    int64_t i_single = 0, i_unit = 0;
-    for (int32_t s = 0; s < a->n_spans; s++) {
-        u.span = &a->span[s];
-        for (u.kv_head = 0; u.kv_head < a->kv->n_kv_heads; u.kv_head++)
-            attend_span(&u, me, split, i_single, state, &i_unit);
-        if (u.span->n == 1) i_single++;
+    struct walk w;
+    struct unit *u = &w.u;
+    walk_init(&w, me, a, form);
+    for (int32_t s = 0; s < a->n_spans; s++)
+        for (u->kv_head = 0; a->span[s].n > 1 && u->kv_head < a->kv->n_kv_heads; u->kv_head++)
+            attend_span(&w, &a->span[s]);
+    int64_t i_single = 0;
+    for (int32_t s = 0; s < a->n_spans;) {
+        if (a->span[s].n != 1) {
+            s++;
+            continue;
+        }
+        const struct group g = group_from(&w, s);
+        for (u->kv_head = 0; u->kv_head < a->kv->n_kv_heads; u->kv_head++) {
+            if (w.is_split)
+                share_group(&w, &g, i_single);
+            else if (is_mine(&w))
+                attend_group(&w, &g);
+        }
+        for (; s < g.end; s++) i_single += a->span[s].n == 1;
     }
-    if (!split) return;
+    if (!w.is_split) return;
     team_barrier(me);
-    merge_all(&u, me, state);
+    merge_all(&w);
 }
 
-void attention_generic(const struct member *me, const struct attention_args *a)
-{
-    attend(me, a, &kit_generic);
-}
-
+#define ATTENTION(name, form, attribute)                                                           \
+    attribute void attention_##name(const struct member *me, const struct attention_args *a)       \
+    {                                                                                              \
+        attend(me, a, &form);                                                                      \
+    }                                                                                              \
+    size_t attention_##name##_bytes(int64_t n_tok, int32_t n_heads, int32_t d_head,                \
+                                    int32_t max_pos, int n_threads)                                \
+    {                                                                                              \
+        (void)                                                                                     \
+            max_pos; /* a token has MAX_CHUNKS partial states at most, however long its context */ \
+        return work_bytes(&form, n_tok, n_heads, d_head, n_threads);                               \
+    }
+ATTENTION(generic, form_generic, )
 #if CRIA_X86
-TARGET_AVX2
-void attention_avx2(const struct member *me, const struct attention_args *a)
-{
-    attend(me, a, &kit_avx2);
-}
-
-TARGET_AVX512
-void attention_avx512(const struct member *me, const struct attention_args *a)
-{
-    attend(me, a, &kit_avx512);
-}
+ATTENTION(avx2, form_avx2, TARGET_AVX2)
+ATTENTION(avx512, form_avx512, TARGET_AVX512)
+ATTENTION(avx512bf16, attention_bf16, TARGET_AVX512)
 #endif
-
 #if CRIA_ARM
-void attention_neon(const struct member *me, const struct attention_args *a)
-{
-    attend(me, a, &kit_neon);
-}
+ATTENTION(neon, form_neon, )
 #endif

@@ -36,7 +36,7 @@ enum level { LEVEL_GENERIC, LEVEL_AVX2, LEVEL_AVX512, LEVEL_BF16, LEVEL_AMX, LEV
 static const struct ops variants[] = {
 #define SAME(linear_, attention_) \
     .linear = linear_, .work_bytes = linear_work_bytes, .rope_table = rope_table_make, \
-    .attention = attention_, .attention_work_bytes = attention_bytes
+    .attention = attention_, .attention_work_bytes = attention_##_bytes
     {.name = "generic", .embed = embed_generic, .rmsnorm = rmsnorm_generic, .swiglu = swiglu_generic,
      .rope_store = rope_store_generic, SAME(linear_generic, attention_generic)},
 #if CRIA_X86
@@ -46,9 +46,9 @@ static const struct ops variants[] = {
      .rope_store = rope_store_avx512, SAME(linear_avx512, attention_avx512)},
     {.name = "avx512bf16", .embed = embed_avx512, .rmsnorm = rmsnorm_avx512,
      .swiglu = swiglu_avx512, .rope_store = rope_store_avx512,
-     SAME(linear_avx512bf16, attention_avx512)},
+     SAME(linear_avx512bf16, attention_avx512bf16)},
     {.name = "amx", .embed = embed_avx512, .rmsnorm = rmsnorm_avx512, .swiglu = swiglu_avx512,
-     .rope_store = rope_store_avx512, SAME(linear_amx, attention_avx512)},
+     .rope_store = rope_store_avx512, SAME(linear_amx, attention_avx512bf16)},
 #endif
 #if CRIA_ARM
     {.name = "neon", .embed = embed_neon, .rmsnorm = rmsnorm_generic, .swiglu = swiglu_generic,

@@ -85,6 +85,7 @@ typedef void swiglu_fn(const struct member *, float *, int64_t, const float *, c
 typedef void linear_fn(const struct member *, const struct linear_args *);
 typedef void rope_store_fn(const struct member *, const struct rope_args *);
 typedef void attention_fn(const struct member *, const struct attention_args *);
+typedef size_t attention_bytes_fn(int64_t, int32_t, int32_t, int32_t, int);
 
 embed_fn embed_generic;
 rmsnorm_fn rmsnorm_generic;
@@ -92,26 +93,27 @@ swiglu_fn swiglu_generic;
 linear_fn linear_generic;
 rope_store_fn rope_store_generic;
 attention_fn attention_generic;
+attention_bytes_fn attention_generic_bytes;
 #if CRIA_X86
 embed_fn embed_avx2, embed_avx512;
 rmsnorm_fn rmsnorm_avx2, rmsnorm_avx512;
 swiglu_fn swiglu_avx2, swiglu_avx512;
 linear_fn linear_avx2, linear_avx512, linear_avx512bf16, linear_amx;
 rope_store_fn rope_store_avx2, rope_store_avx512;
-attention_fn attention_avx2, attention_avx512;
+attention_fn attention_avx2, attention_avx512, attention_avx512bf16;
+attention_bytes_fn attention_avx2_bytes, attention_avx512_bytes, attention_avx512bf16_bytes;
 #endif
 #if CRIA_ARM
 embed_fn embed_neon;
 linear_fn linear_neon;
 rope_store_fn rope_store_neon;
 attention_fn attention_neon;
+attention_bytes_fn attention_neon_bytes;
 #endif
 
 /* The same in every variant. */
 void rope_table_make(const struct member *me, float *cos_sin, const int32_t *pos, int64_t n_tok,
                      const double *inv_freq, int32_t n_freq);
 size_t linear_work_bytes(int64_t n_tok, int64_t k, int n_threads);
-size_t attention_bytes(int64_t n_tok, int32_t n_heads, int32_t d_head, int32_t max_pos,
-                       int n_threads);
 
 #endif
