@@ -69,6 +69,7 @@ struct forward {
     const struct ops *ops;
     struct team *team;
     int32_t max_batch_tok, max_logit_rows, max_pos;
+    bool is_exact; /* products are in float: attention is, too */
     struct plan plan;
     char *memory;
 
@@ -220,6 +221,7 @@ static void attend(const struct forward *f, const struct member *me, int32_t i_l
         .n_spans = f->n_spans,
         .n_tok = f->batch->n_tok,
         .kv = kv_cache_layer(f->kv, i_layer),
+        .is_exact = f->is_exact,
         .work = buffer(f, BUF_WORK),
     };
     f->ops->attention(me, &a);
@@ -535,6 +537,13 @@ bool forward_run(struct forward *f, struct kv_cache *kv, const struct batch *b,
 
 /* ---- life ---- */
 
+/* Weights of more bits than bfloat16 has. */
+static bool has_exact_weights(const struct weights *w)
+{
+    const enum dtype t = w->layer[0].wq.dtype;
+    return t == DT_F32 || t == DT_F16;
+}
+
 size_t forward_plan_bytes(const struct model_config *c, const struct ops *ops, int n_threads,
                           int32_t max_batch_tok, int32_t max_logit_rows, int32_t max_pos)
 {
@@ -581,7 +590,8 @@ struct forward *forward_new(const struct model *m, const struct ops *ops, struct
                           .team = team,
                           .max_batch_tok = max_batch_tok,
                           .max_logit_rows = max_logit_rows,
-                          .max_pos = max_pos};
+                          .max_pos = max_pos,
+                          .is_exact = has_exact_weights(model_weights(m))};
     if (!make_plan(&f->plan, c, ops, team_size(team), max_batch_tok, max_logit_rows, max_pos))
         f->plan.all_bytes = SIZE_MAX; /* wider than any memory: refused as such */
     if (!make_memory(f, err)) {

@@ -102,7 +102,8 @@ struct attention_args {
     int32_t n_spans;
     int64_t n_tok;
     const struct kv_layer *kv;
-    void *work; /* >= attention_work_bytes, shared by the team */
+    bool is_exact; /* float throughout, for models whose weights are; else bfloat16 may do */
+    void *work;    /* >= attention_work_bytes, shared by the team */
 };
 
 struct ops {

@@ -576,16 +576,16 @@ static void attention_begin(struct attention_fixture *f, const struct ops *ops,
  * keys, values and weights are rounded to 2^-9: a score by up to 2 * 2^-9 of the sum of its terms,
  * which is below scale_q * sqrt(d_head) / 4 on average, times 4 for the worst of some thousands,
  * over sqrt(d_head) since roundings go either way. */
-static double attention_bound(const struct ops *ops, const struct attention_case *c)
+static double attention_bound(const struct ops *ops, const struct attention_case *c, bool is_exact)
 {
     const bool is_bf16 = strcmp(ops->name, "avx512bf16") == 0 || strcmp(ops->name, "amx") == 0;
-    return is_bf16 ? 0x1p-8 * (1 + c->scale_q / 4) : 3e-6 * (1 + c->scale_q);
+    return is_bf16 && !is_exact ? 0x1p-8 * (1 + c->scale_q / 4) : 3e-6 * (1 + c->scale_q);
 }
 
 static void attention_compare(const struct attention_fixture *f, const struct ops *ops)
 {
     const struct attention_case *c = f->c;
-    const double bound = attention_bound(ops, c);
+    const double bound = attention_bound(ops, c, f->args.is_exact);
     double want[256];
     for (int64_t t = 0; t < f->n_tok; t++)
         for (int32_t h = 0; h < c->n_heads; h++) {
@@ -618,10 +618,11 @@ static void attention_alone(struct attention_fixture *f, const struct world *w,
 }
 
 static void check_attention(const struct world *w, const struct ops *ops,
-                            const struct attention_case *c, enum dtype type)
+                            const struct attention_case *c, enum dtype type, bool is_exact)
 {
     struct attention_fixture f;
     attention_begin(&f, ops, c, type);
+    f.args.is_exact = is_exact;
     for (int n = 1; n <= MAX_THREADS; n++) {
         memset(f.y.p, 0xA5, f.y.n_bytes);
         run_attention(w->team[n - 1], ops, &f.args);
@@ -646,8 +647,10 @@ static void test_attention_matches_double(void **state)
     for (int v = 0; v < ops_n_variants(); v++)
         for (size_t t = 0; t < ARRAY_LEN(kv_types); t++)
             for (size_t c = 0; c < ARRAY_LEN(attention_cases); c++)
-                if (attention_cases[c].d_head % ref_block_elems(kv_types[t]) == 0)
-                    check_attention(*state, ops_variant(v), &attention_cases[c], kv_types[t]);
+                for (int e = 0; e < 2; e++)
+                    if (attention_cases[c].d_head % ref_block_elems(kv_types[t]) == 0)
+                        check_attention(*state, ops_variant(v), &attention_cases[c], kv_types[t],
+                                        e > 0);
 }
 
 struct rope_run {

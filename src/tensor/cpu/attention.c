@@ -534,7 +534,23 @@ ATTENTION(generic, form_generic, )
 #if CRIA_X86
 ATTENTION(avx2, form_avx2, TARGET_AVX2)
 ATTENTION(avx512, form_avx512, TARGET_AVX512)
-ATTENTION(avx512bf16, attention_bf16, TARGET_AVX512)
+
+TARGET_AVX512
+void attention_avx512bf16(const struct member *me, const struct attention_args *a)
+{
+    if (a->is_exact)
+        attend(me, a, &form_avx512);
+    else
+        attend(me, a, &attention_bf16);
+}
+
+size_t attention_avx512bf16_bytes(int64_t n_tok, int32_t n_heads, int32_t d_head, int32_t max_pos,
+                                  int n_threads)
+{
+    const size_t exact = attention_avx512_bytes(n_tok, n_heads, d_head, max_pos, n_threads);
+    const size_t rounded = work_bytes(&attention_bf16, n_tok, n_heads, d_head, n_threads);
+    return exact > rounded ? exact : rounded;
+}
 #endif
 #if CRIA_ARM
 ATTENTION(neon, form_neon, )

@@ -96,7 +96,9 @@ INLINE TARGET_BF16 __m512i load_32(const uint8_t *row, const enum dtype t, int64
         return to_bf16(_mm512_maskz_loadu_ps((__mmask16)mask, row + 4 * i),
                        _mm512_maskz_loadu_ps((__mmask16)(mask >> 16), row + 4 * i + 64));
     const uint8_t *block = row + i / 32 * 34; /* Q8_0: a float16 scale, 32 bytes */
-    const __m512 scale = _mm512_cvtph_ps(_mm256_set1_epi16(*(const short *)(const void *)block));
+    short d = 0;
+    memcpy(&d, block, sizeof d);
+    const __m512 scale = _mm512_cvtph_ps(_mm256_set1_epi16(d));
     const __m128i *q = (const __m128i *)(const void *)(block + 2);
     return to_bf16(
         _mm512_mul_ps(scale, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(q)))),
