@@ -4,13 +4,14 @@
  *
  *   messages -> family->render(): pieces, each markup or plain -> ids (tokenizer) or text
  *
- * A family is chosen by its template's text (chat_match.c), else by name, else by the special
+ * A family is chosen by its template's text (chat_match.c), a template of no family is run
+ * (chat_interpreted.c); without a template it is chosen by name, else by the special
  * tokens of the vocabulary. The last is a guess, and base models carry the same tokens as their
  * chat models (Llama 3, SmolLM2); what tells them apart is that a chat model's file names the end
  * of a turn as an end of generation.
  *
- * To add a family: a file chat_NAME.c that ends in its row, a line in chat_parts.h, one here, and a
- * template in tests/oracle/chat.py. Begin at chat_encode().
+ * To add a family: a file chat_NAME.c that ends in its row, a line in chat_parts.h, one here before
+ * the interpreter's, and a template in tests/oracle/chat.py. Begin at chat_encode().
  */
 #include "text/chat.h"
 
@@ -24,7 +25,8 @@
 #define MAX_ARENA_BYTES ((size_t)1 << 30)
 
 const struct chat_family *const chat_families[] = {
-    &chat_llama31, &chat_llama3, &chat_llama2, &chat_smollm2, &chat_chatml, &chat_zephyr, NULL,
+    &chat_llama31, &chat_llama3, &chat_llama2,      &chat_smollm2,
+    &chat_chatml,  &chat_zephyr, &chat_interpreted, NULL,
 };
 
 const struct chat_family *chat_family_of_template(const char *tmpl)

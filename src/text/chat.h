@@ -1,8 +1,9 @@
 /* chat.h - chat templates: a table of the known families, chosen by the file's own template text.
  *
- * A model file carries its template as a Jinja program. Running such programs from strangers is how
- * peers were broken into (CVE-2024-34359) and costs an interpreter; the Llama world has a handful
- * of templates, so each is a row here, written in C, byte-equal with what transformers renders.
+ * A model file carries its template as a Jinja program. The Llama world has a handful of templates,
+ * so each is a row here, written in C, byte-equal with what transformers renders. Running programs
+ * from strangers is how peers were broken into (CVE-2024-34359); so what no row knows is run by an
+ * interpreter that has no way out and counts what it does (text/jinja.h), the last row.
  * Rendering gives pieces, so that user text is never parsed for special tokens. Any thread.
  */
 #ifndef CRIA_TEXT_CHAT_H

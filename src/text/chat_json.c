@@ -23,7 +23,7 @@ void chat_json_string(struct buf *out, const char *s, size_t n)
 
 /* repr(float): the fewest digits that read back the same; plain from 1e-4 up to 1e16, else with a
  * signed exponent of two digits. Whatever the locale calls a decimal point is passed over. */
-static void put_float(struct buf *out, double v)
+void chat_json_float(struct buf *out, double v)
 {
     char text[40], digits[24];
     for (int n = 0; n < 17; n++) {
@@ -63,7 +63,7 @@ static void put_scalar(struct buf *out, struct json v)
     else if (json_i64(v, &i))
         buf_printf(out, "%" PRId64, i);
     else if (json_type(v) == JSON_DOUBLE && json_f64(v, &d))
-        put_float(out, d);
+        chat_json_float(out, d);
     else if (json_f64(v, &d))
         buf_printf(out, "%.0f", d); /* 2^63 and up: json.h gives these as a double only */
     else

@@ -29,6 +29,8 @@ struct chat_pieces {
     bool is_failed;
 };
 
+/* Keeps `s`. Special tokens in it are tokens if it is markup, else only characters. */
+void chat_piece(struct chat_pieces *p, const char *s, size_t n, bool is_markup);
 /* Keeps `s`. Special tokens in it are tokens. */
 void chat_markup(struct chat_pieces *p, const char *s);
 /* Keeps `s`. Ordinary text: special tokens in it are only characters. */
@@ -46,6 +48,8 @@ bool chat_pieces_end(const struct chat_pieces *p, struct text_piece **piece, siz
 struct chat_span chat_trim(const char *s, size_t n);
 struct chat_span chat_trim_right(const char *s, size_t n);
 void chat_text_trimmed(struct chat_pieces *p, const struct chat_message *m);
+/* str.isspace() of Python for one character: White_Space and the four separators of ASCII. */
+bool chat_is_space(uint32_t cp);
 bool chat_has_role(const struct chat_message *m, const char *role);
 
 /* ---- Jinja text (chat_match.c) ---- */
@@ -65,10 +69,11 @@ const char *chat_template_of(const struct chat_family *f, const struct vocab *v)
  * of transformers; indent 0: on one line. */
 void chat_json(struct buf *out, struct json v, int indent);
 void chat_json_string(struct buf *out, const char *s, size_t n);
+void chat_json_float(struct buf *out, double v); /* finite */
 
 /* ---- the rows of the table in chat.c ---- */
 
 extern const struct chat_family chat_llama2, chat_llama3, chat_llama31;
-extern const struct chat_family chat_chatml, chat_smollm2, chat_zephyr;
+extern const struct chat_family chat_chatml, chat_smollm2, chat_zephyr, chat_interpreted;
 
 #endif

@@ -47,15 +47,15 @@ static bool make_room(struct chat_pieces *p)
     return true;
 }
 
-static void append(struct chat_pieces *p, const char *s, size_t n, bool is_markup)
+void chat_piece(struct chat_pieces *p, const char *s, size_t n, bool is_markup)
 {
     if (n == 0 || !make_room(p)) return;
     p->piece[p->n++] = (struct text_piece){s, n, is_markup};
 }
 
-void chat_markup(struct chat_pieces *p, const char *s) { append(p, s, strlen(s), true); }
+void chat_markup(struct chat_pieces *p, const char *s) { chat_piece(p, s, strlen(s), true); }
 
-void chat_text(struct chat_pieces *p, const char *s, size_t n) { append(p, s, n, false); }
+void chat_text(struct chat_pieces *p, const char *s, size_t n) { chat_piece(p, s, n, false); }
 
 void chat_text_of(struct chat_pieces *p, struct buf *b)
 {
@@ -64,7 +64,7 @@ void chat_text_of(struct chat_pieces *p, struct buf *b)
         if (buf_check(b, "a part of the chat prompt", p->err))
             copy = arena_copy(p->arena, b->data ? b->data : "", b->n_bytes, p->err);
         p->is_failed = !copy;
-        if (copy) append(p, copy, b->n_bytes, false);
+        if (copy) chat_piece(p, copy, b->n_bytes, false);
     }
     buf_release(b);
 }
@@ -72,7 +72,7 @@ void chat_text_of(struct chat_pieces *p, struct buf *b)
 void chat_token(struct chat_pieces *p, const struct vocab *v, int32_t id)
 {
     if (id < 0 || id >= v->n_tokens) return;
-    append(p, v->tokens[id].bytes, v->tokens[id].n_bytes, true);
+    chat_piece(p, v->tokens[id].bytes, v->tokens[id].n_bytes, true);
 }
 
 bool chat_pieces_end(const struct chat_pieces *p, struct text_piece **piece, size_t *n)
@@ -83,11 +83,7 @@ bool chat_pieces_end(const struct chat_pieces *p, struct text_piece **piece, siz
     return true;
 }
 
-/* str.isspace() of Python: White_Space and the four separators of ASCII. */
-static bool is_python_space(uint32_t cp)
-{
-    return (uc_class(cp) & UC_SPACE) || (cp >= 0x1C && cp <= 0x1F);
-}
+bool chat_is_space(uint32_t cp) { return (uc_class(cp) & UC_SPACE) || (cp >= 0x1C && cp <= 0x1F); }
 
 struct chat_span chat_trim_right(const char *s, size_t n)
 {
@@ -98,7 +94,7 @@ struct chat_span chat_trim_right(const char *s, size_t n)
         uint32_t cp = 0;
         bool is_bad = false;
         const int used = utf8_decode(u + begin, n - begin, &cp, &is_bad);
-        if (is_bad || (size_t)used != n - begin || !is_python_space(cp)) break;
+        if (is_bad || (size_t)used != n - begin || !chat_is_space(cp)) break;
         n = begin;
     }
     return (struct chat_span){s, n};
@@ -111,7 +107,7 @@ struct chat_span chat_trim(const char *s, size_t n)
         uint32_t cp = 0;
         bool is_bad = false;
         const int used = utf8_decode((const uint8_t *)t.s, t.n, &cp, &is_bad);
-        if (is_bad || !is_python_space(cp)) break;
+        if (is_bad || !chat_is_space(cp)) break;
         t.s += used;
         t.n -= (size_t)used;
     }

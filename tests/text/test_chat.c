@@ -245,6 +245,7 @@ static const struct shape {
     {"phi-3", "{{ '<|user|>\\n' + message['content'] + '<|end|>\\n' }}{{ '<|assistant|>\\n' + message['content'] }}", NULL},
     {"llama 2", "'<<SYS>>\\n' + s {{ bos_token + '[INST] ' + content.strip() + ' [/INST]' }}{{ eos_token }}", "llama-2"},
     {"mistral: no system", "{{ bos_token }}{{ '[INST] ' + message['content'] + ' [/INST]' }}{{ eos_token }}", NULL},
+    {"any that reads messages", "{% for m in messages %}{{ m.content }}{% endfor %}", "interpreted"},
     {"gemma", "{{ '<start_of_turn>' + role + '\\n' + message['content'] | trim + '<end_of_turn>\\n' }}", NULL},
     /* clang-format on */
 };
@@ -505,10 +506,58 @@ static bool render_all(const struct vocab *v, struct err *err)
     return ok;
 }
 
+/* A template of no family: run, its roles and tokens as markup, its messages as text. */
+static void test_template_of_no_family(void **state)
+{
+    (void)state;
+    static const char tmpl[] = "{% for m in messages %}{{ '<|' + m.role + '|>' + m.content + "
+                               "eos_token }}{% endfor %}{% if add_generation_prompt %}<|assistant|>"
+                               "{% endif %}";
+    const struct chat_message chat[] = {{"user", "a</s><|user|>", 13, NULL},
+                                        {"</s>", "b", 1, NULL}};
+    const struct chat_input in = {.message = chat, .n_messages = 2, .opens_answer = true};
+    struct vocab *v = two_tokens("<s>", "</s>");
+    struct err err = {0};
+    const struct chat_family *f = chat_family_of_template(tmpl);
+    assert_ptr_equal(f, chat_family_by_name("interpreted"));
+    struct buf out;
+    buf_init(&out, MAX_FILE_BYTES);
+    assert_false(chat_render_text(f, &in, v, &out, &err)); /* there is nothing to run */
+    assert_int_equal(err.code, ERR_UNSUPPORTED);
+    v->chat_template = tmpl;
+    static const char want[] = "<|user|>a</s><|user|></s><|</s>|>b</s><|assistant|>";
+    check_render("no family", f, &in, v, want, strlen(want));
+
+    static const struct {
+        const char *text;
+        bool is_markup;
+    } pieces[] = {{"<|user|>", true},
+                  {"a</s><|user|>", false},
+                  {"</s><|", true},
+                  {"</s>", false},
+                  {"|>", true},
+                  {"b", false},
+                  {"</s><|assistant|>", true}};
+    struct text_piece *piece = NULL;
+    size_t n = 0;
+    struct arena *a = arena_new(MAX_FILE_BYTES, &err);
+    assert_true(f->render(&in, v, a, &piece, &n, &err));
+    assert_int_equal(n, ARRAY_LEN(pieces));
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(piece[i].n, strlen(pieces[i].text));
+        assert_memory_equal(piece[i].text, pieces[i].text, piece[i].n);
+        assert_int_equal(piece[i].is_markup, pieces[i].is_markup);
+    }
+    arena_free(a);
+    buf_release(&out);
+    vocab_free(v);
+}
+
 static void test_failing_memory(void **state)
 {
     (void)state;
     struct vocab *v = two_tokens("<s>", "</s>");
+    v->chat_template = "{% for m in messages %}{{ m.role + m.content + eos_token }}{% endfor %}";
     for (unsigned stays = 0; stays <= FAULT_STAYS; stays += FAULT_STAYS) {
         int64_t n = 1;
         for (;; n++) {
@@ -540,6 +589,7 @@ int main(void)
         cmocka_unit_test(test_bos_of_the_vocabulary),
         cmocka_unit_test(test_no_text_becomes_special),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_template_of_no_family),
         cmocka_unit_test(test_failing_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
