@@ -17,9 +17,9 @@
  * columns of B. So weights are converted in the order in which they lie, and only activations and
  * results are ever transposed.
  *
- * Quantized weights on AVX512-VNNI are multiplied as integers with activations rounded to 8 bits,
- * as for few tokens; packing and layout of that way are linear_vnni.c's. BF16 weights on
- * AVX512-BF16 are multiplied by activations rounded to bfloat16 (linear_pairs.c).
+ * Quantized weights on AVX512-VNNI and AVX2 are multiplied as integers with activations rounded to
+ * 8 bits, as for few tokens; packing and layout of that way are linear_vnni.c's and
+ * linear_int8_avx2.c's.
  *
  * Both give results that depend neither on the number of threads nor, within one way, on the other
  * tokens: a sum runs over k in an order fixed by K_BLOCK and the kernel. Few and many differ by

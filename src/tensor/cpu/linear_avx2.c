@@ -23,6 +23,7 @@
 
 #include "tensor/cpu/linear.h"
 #include "tensor/cpu/linear_in.h"
+#include "tensor/cpu/linear_int8_avx2.h"
 #include "tensor/cpu/unpack_avx2.h"
 
 enum { TOKS = 4, AHEAD = 1024 /* bytes of weights to prefetch */ };
@@ -238,8 +239,10 @@ static const struct linear_kit linear_kit_avx2 = {
     .cpu = &kit_avx2,
     .dot = dots,
     .read = read_avx2,
-    .form = form_table_f32,
+    .form = form_table_narrow,
     .quantize = quantize_act8_avx2,
+    .strip_int8 = strip_int8_avx2,
+    .pack_int8 = pack_int8_avx2,
 };
 
 void linear_avx2(const struct member *me, const struct linear_args *a)
