@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cmd_serve.c - `cria serve`: a model for OpenAI clients over HTTP.
+ *
+ * This file only turns options into struct serve_options; the server is the room serve/. SIGPIPE is
+ * ignored here, since a client that leaves in the middle of a write must not end the program.
+ */
+#include <signal.h>
+#include <stdlib.h>
+
+#include "cli/options.h"
+#include "cria_version.h"
+#include "serve/serve.h"
+
+enum { MAX_LIST = 64 };
+
+struct lists {
+    const char *origins[MAX_LIST], *hosts[MAX_LIST], *aliases[MAX_LIST];
+};
+
+static void say_listening(void *user, const char *url)
+{
+    (void)user;
+    fprintf(stderr, "listening on %s\n", url);
+    fflush(stderr);
+}
+
+static bool read_list(const struct args *a, const char *name, const char *list[MAX_LIST], int *n,
+                      struct err *err)
+{
+    *n = args_count(a, name);
+    if (*n > MAX_LIST)
+        return err_set(err, ERR_USAGE, "--%s: %d times; at most %d", name, *n, MAX_LIST);
+    for (int i = 0; i < *n; i++) list[i] = args_nth(a, name, i);
+    return true;
+}
+
+static int serve_command(const struct args *a, struct err *err)
+{
+    struct lists lists;
+    struct serve_options o = {
+        .host = args_str(a, "host"),
+        .port = (int)args_int(a, "port"),
+        .keys = args_str(a, "keys"),
+        .tls_cert = args_str(a, "tls-cert"),
+        .tls_key = args_str(a, "tls-key"),
+        .origins = lists.origins,
+        .hosts = lists.hosts,
+        .aliases = lists.aliases,
+        .is_insecure = args_flag(a, "insecure"),
+        .max_queue = (int32_t)args_int(a, "queue"),
+        .drain_s = (int)args_int(a, "drain"),
+        .has_json_logs = args_flag(a, "log-json"),
+        .version = CRIA_VERSION,
+        .on_listening = say_listening,
+    };
+    struct session s = {0};
+    struct engine_options opt = options_engine(a);
+    opt.n_seqs = (int32_t)args_int(a, "parallel");
+    signal(SIGPIPE, SIG_IGN);
+    const bool ok = read_list(a, "cors", lists.origins, &o.n_origins, err) &&
+                    read_list(a, "allow-host", lists.hosts, &o.n_hosts, err) &&
+                    read_list(a, "alias", lists.aliases, &o.n_aliases, err) &&
+                    session_open(a, &opt, &s, err) && serve_run(s.engine, &o, err);
+    session_close(&s);
+    return ok ? 0 : 1;
+}
+
+static const struct option options[] = {
+    /* clang-format off */
+    /* name        letter arg       kind      min max    default      choices rep    help */
+    {"host",       0,  "ADDRESS",   OPT_STR,  0,  0,     "127.0.0.1", NULL,   false, "address to listen on; one that others can reach needs --keys or --insecure"},
+    {"port",       0,  "PORT",      OPT_INT,  0,  65535, "8080",      NULL,   false, "port to listen on; 0: a free one, which stderr names"},
+    {"parallel",   'p', "N",        OPT_INT,  1,  256,   "4",         NULL,   false, "answers at once, each with the whole --ctx"},
+    {"queue",      0,  "N",         OPT_INT,  0,  1000,  "256",       NULL,   false, "requests that may wait beyond those; more are told to come again (429)"},
+    {"alias",      0,  "NAME",      OPT_STR,  0,  0,     NULL,        NULL,   true,  "another name of the model in requests"},
+    {"keys",       0,  "FILE",      OPT_FILE, 0,  0,     NULL,        NULL,   false, "who may ask: lines NAME SHA256 [REQUESTS/MIN [TOKENS/MIN]]; read again when it changes"},
+    {"insecure",   0,  NULL,        OPT_FLAG, 0,  0,     NULL,        NULL,   false, "allow an address that others can reach without --keys"},
+    {"tls-cert",   0,  "FILE",      OPT_FILE, 0,  0,     NULL,        NULL,   false, "certificate chain (PEM): serve https; read again on SIGHUP"},
+    {"tls-key",    0,  "FILE",      OPT_FILE, 0,  0,     NULL,        NULL,   false, "its private key (PEM)"},
+    {"cors",       0,  "ORIGIN",    OPT_STR,  0,  0,     NULL,        NULL,   true,  "web page that may ask, as https://example.org; *: all; without it only pages of this server"},
+    {"allow-host", 0,  "NAME",      OPT_STR,  0,  0,     NULL,        NULL,   true,  "name that the Host header may have, for a proxy in front"},
+    {"drain",      0,  "SECONDS",   OPT_INT,  0,  3600,  "30",        NULL,   false, "how long open answers may go on after SIGTERM"},
+    {"log-json",   0,  NULL,        OPT_FLAG, 0,  0,     NULL,        NULL,   false, "log a JSON object a request"},
+    {0},
+    /* clang-format on */
+};
+
+static const struct option_group *const groups[] = {&model_group, &engine_group, NULL};
+
+const struct command cmd_serve = {
+    .name = "serve",
+    .what = "answer OpenAI clients over HTTP",
+    .options = options,
+    .groups = groups,
+    .details =
+        "Answers /v1/chat/completions, /v1/completions, /v1/models, /health, /metrics, /tokenize "
+        "and /detokenize. Requests share one batch, and prompts that begin alike share their "
+        "beginning.\n\n"
+        "It listens on loopback unless --host says otherwise. SIGTERM lets open answers end.",
+    .example = "  cria serve -m llama-3.2-1b-instruct --parallel 16\n"
+               "  curl http://127.0.0.1:8080/v1/chat/completions -d '{\"messages\":[{\"role\":"
+               "\"user\",\"content\":\"Hello\"}]}'",
+    .run = serve_command,
+};

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * generation.c - from a request's body to a job of the worker, and from its events to the answer.
+ *
+ *   body -> fields (gen_params.c) -> ids (messages.c) -> job -> worker
+ *   events -> chunks of a stream, or texts that become one object (wording.c)
+ *
+ * A generation that the client has left goes on until the worker's last event, with nobody to tell:
+ * only then is its memory free of the engine's thread. What it has used is counted to its key in
+ * any case.
+ *
+ * Begin reading at generation_begin() and generation_hear().
+ */
+#include "serve/generation.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/os.h"
+
+enum { MAX_ANSWER_BYTES = 64 << 20 };
+
+/* ---- life ---- */
+
+static void gen_free(struct generation *g)
+{
+    struct server *s = g->server;
+    if (g->prev)
+        g->prev->next = g->next;
+    else
+        s->gen_first = g->next;
+    if (g->next) g->next->prev = g->prev;
+    s->n_gens--;
+    for (int32_t i = 0; i < g->n_prompts; i++) ids_release(&g->part[i].prompt);
+    for (int32_t i = 0; i < g->n_choices; i++) {
+        buf_release(&g->choice[i].text);
+        for (int k = 0; k < CHOICE_LOGPROBS; k++) buf_release(&g->choice[i].logprobs[k]);
+    }
+    gen_params_release(&g->params);
+    json_free(g->body);
+    free(g->choice);
+    free(g->part);
+    free(g);
+}
+
+static struct generation *gen_new(struct exchange *ex, enum gen_api api)
+{
+    struct server *s = ex->server;
+    struct generation *g = calloc(1, sizeof *g);
+    unsigned char random[12] = {0};
+    if (!g) return NULL;
+    g->server = s;
+    g->api = api;
+    g->created_s = (int64_t)time(NULL);
+    if (getrandom(random, sizeof random, 0) < 0) memset(random, 0, sizeof random);
+    size_t n = (size_t)snprintf(g->id, sizeof g->id, api == GEN_CHAT ? "chatcmpl-" : "cmpl-");
+    for (size_t i = 0; i < sizeof random; i++)
+        n += (size_t)snprintf(g->id + n, sizeof g->id - n, "%02x", random[i]);
+    g->next = s->gen_first;
+    if (g->next) g->next->prev = g;
+    s->gen_first = g;
+    s->n_gens++;
+    return g;
+}
+
+static bool is_our_model(const struct server *s, const char *name)
+{
+    if (!name || !*name || strcmp(name, "default") == 0 || strcmp(name, s->model_id) == 0)
+        return true;
+    for (int i = 0; i < s->opt->n_aliases; i++)
+        if (strcmp(name, s->opt->aliases[i]) == 0) return true;
+    return false;
+}
+
+static bool make_choices(struct generation *g, struct refusal *r)
+{
+    g->n_choices = g->n_prompts * g->params.n;
+    g->choice = calloc((size_t)g->n_choices, sizeof *g->choice);
+    if (!g->choice) {
+        g->n_choices = 0;
+        return refuse(r, REFUSAL_SERVER, NULL, "no memory for the answers");
+    }
+    for (int32_t i = 0; i < g->n_choices; i++) {
+        buf_init(&g->choice[i].text, MAX_ANSWER_BYTES);
+        for (int k = 0; k < CHOICE_LOGPROBS; k++)
+            buf_init(&g->choice[i].logprobs[k], MAX_ANSWER_BYTES);
+    }
+    return true;
+}
+
+static bool read_prompts(struct generation *g, struct refusal *r)
+{
+    struct server *s = g->server;
+    struct ids *prompt = calloc(GEN_MAX_PROMPTS, sizeof *prompt);
+    if (!prompt) return refuse(r, REFUSAL_SERVER, NULL, "no memory for the prompt");
+    int32_t n = 0;
+    bool ok = gen_prompts(g->api, &s->gen_model, &g->params, prompt, &n, r);
+    if (ok) {
+        g->part = calloc((size_t)n, sizeof *g->part);
+        ok = g->part || refuse(r, REFUSAL_SERVER, NULL, "no memory for %d prompts", (int)n);
+    }
+    for (int32_t i = 0; i < n; i++)
+        if (ok)
+            g->part[i].prompt = prompt[i];
+        else
+            ids_release(&prompt[i]);
+    if (ok) g->n_prompts = n;
+    free(prompt);
+    return ok;
+}
+
+/* All that wait or run have a place in the queue; about when the next one is free. */
+static bool check_queue(struct server *s, struct refusal *r)
+{
+    const int32_t n_seqs = s->gen_model.n_seqs;
+    if (s->n_gens <= n_seqs + s->opt->max_queue) return true; /* this one counts already */
+    const double wait = metrics_mean_s(&s->metrics) * s->n_gens / n_seqs;
+    refuse(r, REFUSAL_BUSY, NULL, "%d requests are running or waiting already; try again later",
+           s->n_gens - 1);
+    r->retry_s = wait < 1 ? 1 : wait > 60 ? 60 : (int)wait;
+    return false;
+}
+
+static void fill_job(struct generation *g)
+{
+    const struct gen_params *p = &g->params;
+    struct job *job = &g->job;
+    job->params = request_defaults();
+    job->params.n_predict = p->max_tokens;
+    job->params.n_answers = p->n;
+    job->params.sampling = p->sampling;
+    job->params.n_stop = p->n_stop;
+    memcpy(job->params.stop, p->stop, sizeof p->stop);
+    job->params.ignores_eos = p->ignores_eos;
+    job->part = g->part;
+    job->n_parts = g->n_prompts;
+    job->has_logprobs = p->wants_logprobs;
+    job->user = g;
+}
+
+void generation_begin(struct exchange *ex, enum gen_api api, const void *body, size_t n_bytes)
+{
+    struct server *s = ex->server;
+    struct refusal r = {0};
+    struct generation *g = gen_new(ex, api);
+    bool ok = g || refuse(&r, REFUSAL_SERVER, NULL, "no memory for the request");
+    ok = ok && check_queue(s, &r);
+    if (ok) g->body = body_parse(body, n_bytes, MAX_BODY_BYTES, &r);
+    ok = ok && g->body && gen_params_read(api, &s->gen_model, json_root(g->body), &g->params, &r);
+    if (ok && !is_our_model(s, g->params.model))
+        ok = refuse(&r, REFUSAL_NO_MODEL, "model",
+                    "model: there is no \"%.80s\" here; the model is %s", g->params.model,
+                    s->model_id);
+    ok = ok && read_prompts(g, &r) && make_choices(g, &r);
+    if (g) memcpy(ex->figures.unknown, g->params.unknown.names, sizeof ex->figures.unknown);
+    if (!ok) {
+        if (g) gen_free(g);
+        exchange_refuse(ex, &r);
+        return;
+    }
+    fill_job(g);
+    g->ex = ex;
+    ex->gen = g;
+    for (int32_t i = 0; i < g->n_prompts; i++) g->n_prompt += (int32_t)g->part[i].prompt.n;
+    memcpy(g->key_name, ex->key_name, sizeof g->key_name);
+    worker_submit(s->worker, &g->job);
+}
+
+void generation_abandon(struct generation *g)
+{
+    g->ex = NULL;
+    worker_cancel(g->server->worker, &g->job);
+}
+
+void generation_cancel_all(struct server *s)
+{
+    for (struct generation *g = s->gen_first; g; g = g->next) worker_cancel(s->worker, &g->job);
+}
+
+void generation_free_all(struct server *s)
+{
+    while (s->gen_first) {
+        if (s->gen_first->ex) s->gen_first->ex->gen = NULL;
+        gen_free(s->gen_first);
+    }
+}
+
+/* ---- events ---- */
+
+static struct buf *text_of(struct generation *g)
+{
+    buf_clear(&g->server->text);
+    return &g->server->text;
+}
+
+/* One event of the stream, which stands in the server's text. */
+static void send_text(struct generation *g)
+{
+    const struct buf *b = &g->server->text;
+    if (b->is_failed || exchange_stream_send(g->ex, b->data, b->n_bytes)) return;
+    /* a slow reader: the connection is closing, and its close callback does the rest */
+    worker_cancel(g->server->worker, &g->job);
+}
+
+static void begin_stream(struct generation *g)
+{
+    exchange_stream_begin(g->ex);
+    for (int32_t i = 0; i < g->n_choices; i++)
+        if (word_first(g, i, text_of(g))) send_text(g);
+}
+
+static void note_times(struct generation *g, struct choice *c, const struct worker_event *ev)
+{
+    struct metrics *m = &g->server->metrics;
+    if (ev->token < 0) return;
+    if (c->last_ns) {
+        metrics_observe(m, HIST_NEXT_TOKEN, (double)(ev->at_ns - c->last_ns) * 1e-9);
+    } else if (g->ex) {
+        const int64_t first_ns = ev->at_ns - g->ex->begin_ns;
+        metrics_observe(m, HIST_FIRST_TOKEN, (double)first_ns * 1e-9);
+        if (!g->ex->figures.first_ns) g->ex->figures.first_ns = first_ns;
+    }
+    c->last_ns = ev->at_ns;
+}
+
+static void hear_text(struct generation *g, const struct worker_event *ev)
+{
+    struct choice *c = &g->choice[ev->i_choice];
+    note_times(g, c, ev);
+    c->n_generated = ev->n_generated;
+    c->n_cached = ev->n_cached;
+    if (ev->finish != FINISH_NONE) c->finish = ev->finish;
+    if (!g->ex) return;
+    if (g->params.is_stream) {
+        if (!g->ex->is_streaming) begin_stream(g);
+        if (ev->finish == FINISH_CANCEL || ev->finish == FINISH_ERROR) return;
+        if (ev->n_text || ev->sampled || ev->finish) {
+            word_chunk(g, ev, text_of(g));
+            send_text(g);
+        }
+    } else {
+        buf_append(&c->text, ev->text, ev->n_text);
+        if (ev->sampled) word_logprobs(g, c, ev->sampled);
+    }
+}
+
+static void sum_up(struct generation *g)
+{
+    g->n_generated = g->n_cached = 0;
+    for (int32_t i = 0; i < g->n_choices; i++) {
+        g->n_generated += g->choice[i].n_generated;
+        /* the answers of one prompt found the same */
+        if (i % g->params.n == 0) g->n_cached += g->choice[i].n_cached;
+    }
+    g->server->metrics.n_cached_tok += g->n_cached;
+    if (g->server->keys && g->key_name[0]) {
+        const int key = keys_named(g->server->keys, g->key_name);
+        if (key >= 0)
+            key_spend(g->server->keys, key, clock_ns(), (int64_t)g->n_prompt + g->n_generated);
+    }
+}
+
+/* Why the answer is not whole, if so. */
+static bool has_failed(const struct generation *g, struct refusal *r)
+{
+    if (g->job.err.code != ERR_OK) return !refuse_err(r, NULL, &g->job.err);
+    for (int32_t i = 0; i < g->n_choices; i++) {
+        if (g->choice[i].text.is_failed)
+            return !refuse(r, REFUSAL_SERVER, NULL, "no memory for the answer");
+        if (g->choice[i].finish == FINISH_NONE || g->choice[i].finish == FINISH_CANCEL)
+            return !refuse(r, REFUSAL_DRAINING, NULL, "the server is about to end");
+    }
+    return false;
+}
+
+static void end_stream(struct generation *g, const struct refusal *r)
+{
+    if (r->kind != REFUSAL_NONE) {
+        struct buf *b = text_of(g);
+        buf_puts(b, "data: ");
+        refusal_write(r, b);
+        buf_puts(b, "\n\n");
+        send_text(g);
+    } else {
+        if (g->params.has_usage) {
+            word_usage_chunk(g, text_of(g));
+            send_text(g);
+        }
+        buf_puts(text_of(g), "data: [DONE]\n\n");
+        send_text(g);
+    }
+    exchange_stream_end(g->ex);
+}
+
+static void hear_end(struct generation *g)
+{
+    struct refusal r = {0};
+    sum_up(g);
+    if (g->ex) {
+        struct exchange *ex = g->ex;
+        const bool is_bad = has_failed(g, &r);
+        ex->figures.n_prompt = g->n_prompt;
+        ex->figures.n_cached = g->n_cached;
+        ex->figures.n_generated = g->n_generated;
+        ex->figures.finish = is_bad ? "error" : word_finish(g->choice[0].finish);
+        if (is_bad && r.kind == REFUSAL_SERVER) log_warn("request %s: %s", ex->id, r.text);
+        if (ex->is_streaming) {
+            end_stream(g, &r);
+        } else if (is_bad) {
+            exchange_refuse(ex, &r);
+        } else {
+            word_whole(g, text_of(g));
+            exchange_reply(ex, 200, "application/json", &g->server->text);
+        }
+    }
+    gen_free(g);
+}
+
+void generation_hear(struct worker_event *ev)
+{
+    struct generation *g = ev->job->user;
+    if (ev->kind == WORKER_END) {
+        hear_end(g); /* the event went with its job */
+        return;
+    }
+    if (ev->kind == WORKER_TEXT) hear_text(g, ev);
+    if (ev->kind == WORKER_ACCEPTED && g->ex && g->params.is_stream) begin_stream(g);
+    worker_event_free(ev);
+}

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * routes.c - which request goes where, and who may make it.
+ *
+ * The order is: is it HTTP, may this host and page ask, does the path exist, with this method, has
+ * it a key, are we still serving; then the handler. Paths are those of the table with or without
+ * /v1 in front, as clients disagree about what belongs to the base address.
+ *
+ * /health and /metrics read atomics only and are answered here and now, whatever the model does.
+ *
+ * Begin reading at route_request().
+ */
+#include "serve/server.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/buffer.h>
+#include <event2/keyvalq_struct.h>
+
+#include "base/json_write.h"
+#include "base/os.h"
+
+#define JSON_TYPE "application/json"
+enum { MAX_TOKENIZE_BYTES = 1 << 20 };
+
+struct body {
+    const void *data;
+    size_t n;
+};
+typedef void handler(struct exchange *ex, const char *rest, struct body body);
+
+/* ---- small handlers ---- */
+
+static void handle_chat(struct exchange *ex, const char *rest, struct body b)
+{
+    (void)rest;
+    generation_begin(ex, GEN_CHAT, b.data, b.n);
+}
+
+static void handle_completions(struct exchange *ex, const char *rest, struct body b)
+{
+    (void)rest;
+    generation_begin(ex, GEN_TEXT, b.data, b.n);
+}
+
+static struct buf *fresh_text(struct exchange *ex)
+{
+    buf_clear(&ex->server->text);
+    return &ex->server->text;
+}
+
+static void write_model(struct json_writer *w, const struct server *s)
+{
+    const struct model_info *i = model_info(s->gen_model.model);
+    const struct model_config *c = model_config(s->gen_model.model);
+    json_object(w);
+    json_key_cstring(w, "id", s->model_id);
+    json_key_cstring(w, "object", "model");
+    json_key_int(w, "created", s->started_s);
+    json_key_cstring(w, "owned_by", i->author ? i->author : "cria");
+    json_key(w, "meta");
+    json_object(w);
+    json_key_cstring(w, "name", i->name);
+    json_key_cstring(w, "type", i->type_name);
+    json_key_uint(w, "n_params", i->n_params);
+    json_key_uint(w, "size", i->file_bytes);
+    json_key_int(w, "n_vocab", c->n_vocab);
+    json_key_int(w, "n_ctx_train", c->n_ctx);
+    json_key_int(w, "n_ctx", s->gen_model.n_ctx);
+    json_end(w);
+    json_end(w);
+}
+
+static void handle_models(struct exchange *ex, const char *rest, struct body b)
+{
+    struct buf *out = fresh_text(ex);
+    struct json_writer w = json_writer(out);
+    (void)rest, (void)b;
+    json_object(&w);
+    json_key_cstring(&w, "object", "list");
+    json_key(&w, "data");
+    json_array(&w);
+    write_model(&w, ex->server);
+    json_end(&w);
+    json_end(&w);
+    exchange_reply(ex, 200, JSON_TYPE, out);
+}
+
+static void handle_model(struct exchange *ex, const char *rest, struct body b)
+{
+    struct refusal r;
+    char *name = evhttp_uridecode(rest, 0, NULL);
+    const bool is_ours = name && strcmp(name, ex->server->model_id) == 0;
+    (void)b;
+    if (is_ours) {
+        struct buf *out = fresh_text(ex);
+        struct json_writer w = json_writer(out);
+        write_model(&w, ex->server);
+        exchange_reply(ex, 200, JSON_TYPE, out);
+    } else {
+        refuse(&r, REFUSAL_NO_MODEL, "model", "there is no model \"%.80s\" here; the model is %s",
+               name ? name : "", ex->server->model_id);
+        exchange_refuse(ex, &r);
+    }
+    free(name);
+}
+
+static void handle_health(struct exchange *ex, const char *rest, struct body b)
+{
+    const struct server *s = ex->server;
+    const struct worker_status st = worker_status(s->worker);
+    const bool is_stuck = st.beat_age_ns > (int64_t)STUCK_S * 1000000000;
+    struct buf *out = fresh_text(ex);
+    struct json_writer w = json_writer(out);
+    (void)rest, (void)b;
+    json_object(&w);
+    json_key_cstring(&w, "status", is_stuck ? "stuck" : s->is_draining ? "draining" : "ok");
+    json_key_boolean(&w, "busy", st.is_busy);
+    json_key_float(&w, "heartbeat_age_s", (float)st.beat_age_ns * 1e-9f);
+    json_key_int(&w, "running", st.engine.n_running);
+    json_key_int(&w, "waiting", st.engine.n_queued);
+    json_end(&w);
+    exchange_reply(ex, is_stuck || s->is_draining ? 503 : 200, JSON_TYPE, out);
+}
+
+static void handle_metrics(struct exchange *ex, const char *rest, struct body b)
+{
+    const struct server *s = ex->server;
+    const struct metrics_now now = {
+        .worker = worker_status(s->worker),
+        .n_connections = s->n_conns,
+        .max_connections = s->max_conns,
+        .n_cache_tok = s->n_cache_tok,
+    };
+    struct buf *out = fresh_text(ex);
+    (void)rest, (void)b;
+    metrics_write(&s->metrics, &now, out);
+    exchange_reply(ex, 200, "text/plain; version=0.0.4; charset=utf-8", out);
+}
+
+/* ---- tokens ---- */
+
+struct token_fields {
+    struct json content, tokens;
+    bool adds_special, parses_special, wants_pieces;
+    struct unknown_fields unknown;
+};
+
+static const struct field token_rows[] =
+    {
+        /* clang-format off */
+    /* name                kind        min max at                                             read */
+    {"content",            FIELD_JSON, 0, 0, offsetof(struct token_fields, content),        NULL},
+    {"prompt",             FIELD_JSON, 0, 0, offsetof(struct token_fields, content),        NULL},
+    {"tokens",             FIELD_JSON, 0, 0, offsetof(struct token_fields, tokens),         NULL},
+    {"add_special",        FIELD_BOOL, 0, 0, offsetof(struct token_fields, adds_special),   NULL},
+    {"add_special_tokens", FIELD_BOOL, 0, 0, offsetof(struct token_fields, adds_special),   NULL},
+    {"parse_special",      FIELD_BOOL, 0, 0, offsetof(struct token_fields, parses_special), NULL},
+    {"with_pieces",        FIELD_BOOL, 0, 0, offsetof(struct token_fields, wants_pieces),   NULL},
+    {0},
+        /* clang-format on */
+};
+
+static void write_tokens(struct json_writer *w, const struct tokenizer *t, const struct ids *ids,
+                         bool has_pieces)
+{
+    json_key(w, "tokens");
+    json_array(w);
+    for (size_t i = 0; i < ids->n; i++) {
+        if (!has_pieces) {
+            json_int(w, ids->id[i]);
+            continue;
+        }
+        size_t n = 0;
+        const char *s = tokenizer_bytes(t, ids->id[i], true, &n);
+        json_object(w);
+        json_key_int(w, "id", ids->id[i]);
+        json_key(w, "piece");
+        json_string(w, s, n);
+        json_end(w);
+    }
+    json_end(w);
+}
+
+static bool tokenize(struct exchange *ex, const struct token_fields *f, struct buf *out,
+                     struct refusal *r)
+{
+    const struct tokenizer *t = model_tokenizer(ex->server->gen_model.model);
+    const char *s = NULL;
+    size_t n = 0;
+    struct err err = {0};
+    struct ids ids = {0};
+    const unsigned flags =
+        (f->adds_special ? ENCODE_DEFAULT_BOS : 0u) | (f->parses_special ? ENCODE_SPECIAL : 0u);
+    if (!json_str(f->content, &s, &n))
+        return refuse(r, REFUSAL_MISSING, "content", "content: it is %s; give a string",
+                      json_type_name(f->content));
+    if (n > MAX_TOKENIZE_BYTES)
+        return refuse(r, REFUSAL_VALUE, "content", "content: %zu bytes; give at most %d", n,
+                      MAX_TOKENIZE_BYTES);
+    const bool ok = tokenizer_encode(t, s, n, flags, &ids, &err) || refuse_err(r, "content", &err);
+    if (ok) {
+        struct json_writer w = json_writer(out);
+        json_object(&w);
+        write_tokens(&w, t, &ids, f->wants_pieces);
+        json_key_int(&w, "count", (int64_t)ids.n);
+        json_key_int(&w, "max_model_len", ex->server->gen_model.n_ctx);
+        json_end(&w);
+    }
+    ids_release(&ids);
+    return ok;
+}
+
+/* The text stands under two names: llama.cpp's and vLLM's. */
+static bool detokenize(struct exchange *ex, const struct token_fields *f, struct buf *out,
+                       struct refusal *r)
+{
+    const struct model *m = ex->server->gen_model.model;
+    struct buf text;
+    struct json_iter it = json_iter(f->tokens);
+    struct json v;
+    bool ok = json_type(f->tokens) == JSON_ARRAY ||
+              refuse(r, REFUSAL_MISSING, "tokens", "tokens: it is %s; give an array of ids",
+                     json_type_name(f->tokens));
+    struct ids ids = {0};
+    while (ok && json_next(&it, NULL, NULL, &v)) {
+        struct err err = {0};
+        int64_t id = -1;
+        if (!json_i64(v, &id) || id < 0 || id >= model_config(m)->n_vocab)
+            ok = refuse(r, REFUSAL_VALUE, "tokens",
+                        "tokens: element %zu is no token id; give whole numbers from 0 to %d",
+                        ids.n, (int)model_config(m)->n_vocab - 1);
+        else
+            ok = ids_push(&ids, (int32_t)id, &err) || refuse_err(r, "tokens", &err);
+    }
+    buf_init(&text, (size_t)64 << 20);
+    if (ok) tokenizer_decode(model_tokenizer(m), ids.id, ids.n, true, &text);
+    if (ok && text.is_failed) ok = refuse(r, REFUSAL_SERVER, NULL, "no memory for the text");
+    if (ok) {
+        struct json_writer w = json_writer(out);
+        json_object(&w);
+        json_key(&w, "content");
+        json_string(&w, text.data ? text.data : "", text.n_bytes);
+        json_key(&w, "prompt");
+        json_string(&w, text.data ? text.data : "", text.n_bytes);
+        json_end(&w);
+    }
+    buf_release(&text);
+    ids_release(&ids);
+    return ok;
+}
+
+typedef bool token_fn(struct exchange *, const struct token_fields *, struct buf *,
+                      struct refusal *);
+
+static void with_tokens(struct exchange *ex, struct body b, token_fn *fn)
+{
+    struct refusal r = {0};
+    struct token_fields f = {0};
+    struct buf *out = fresh_text(ex);
+    struct json_doc *d = body_parse(b.data, b.n, MAX_BODY_BYTES, &r);
+    const bool ok =
+        d && fields_read(token_rows, json_root(d), &f, &f.unknown, &r) && fn(ex, &f, out, &r);
+    memcpy(ex->figures.unknown, f.unknown.names, sizeof f.unknown.names);
+    json_free(d);
+    if (ok)
+        exchange_reply(ex, 200, JSON_TYPE, out);
+    else
+        exchange_refuse(ex, &r);
+}
+
+static void handle_tokenize(struct exchange *ex, const char *rest, struct body b)
+{
+    (void)rest;
+    with_tokens(ex, b, tokenize);
+}
+
+static void handle_detokenize(struct exchange *ex, const char *rest, struct body b)
+{
+    (void)rest;
+    with_tokens(ex, b, detokenize);
+}
+
+/* ---- the table ---- */
+
+static const struct route {
+    const char *path; /* behind /v1; a '/' at the end: and more */
+    enum evhttp_cmd_type method;
+    const char *allow;
+    bool needs_key;
+    bool counts; /* against the key's quota */
+    handler *run;
+} routes[] = {
+    /* clang-format off */
+    /* path               method           allow            key    counts run */
+    {"/chat/completions", EVHTTP_REQ_POST, "POST, OPTIONS", true,  true,  handle_chat},
+    {"/completions",      EVHTTP_REQ_POST, "POST, OPTIONS", true,  true,  handle_completions},
+    {"/models",           EVHTTP_REQ_GET,  "GET, OPTIONS",  true,  false, handle_models},
+    {"/models/",          EVHTTP_REQ_GET,  "GET, OPTIONS",  true,  false, handle_model},
+    {"/tokenize",         EVHTTP_REQ_POST, "POST, OPTIONS", true,  true,  handle_tokenize},
+    {"/detokenize",       EVHTTP_REQ_POST, "POST, OPTIONS", true,  true,  handle_detokenize},
+    {"/health",           EVHTTP_REQ_GET,  "GET, OPTIONS",  false, false, handle_health},
+    {"/metrics",          EVHTTP_REQ_GET,  "GET, OPTIONS",  true,  false, handle_metrics},
+    {0},
+    /* clang-format on */
+};
+
+static const struct route *find_route(const char *path, const char **rest)
+{
+    if (strncmp(path, "/v1/", 4) == 0) path += 3;
+    for (const struct route *r = routes; r->path; r++) {
+        const size_t n = strlen(r->path);
+        const bool has_more = r->path[n - 1] == '/' && path[0] && strlen(path) > n;
+        *rest = path + n;
+        if (has_more ? strncmp(path, r->path, n) == 0 : strcmp(path, r->path) == 0) return r;
+    }
+    return NULL;
+}
+
+/* ---- who may ask ---- */
+
+static bool check_key(struct exchange *ex, const struct route *route, struct refusal *r)
+{
+    struct server *s = ex->server;
+    const struct evkeyvalq *h = evhttp_request_get_input_headers(ex->req);
+    const char *key = evhttp_find_header(h, "Authorization");
+    if (!s->keys || !route->needs_key) return true;
+    if (key && strncasecmp(key, "Bearer ", 7) == 0)
+        key += 7;
+    else
+        key = evhttp_find_header(h, "X-Api-Key");
+    const int i = key ? keys_find(s->keys, key, strlen(key)) : -1;
+    if (i < 0)
+        return refuse(r, REFUSAL_KEY, NULL,
+                      key ? "this key is unknown; ask who runs the server for one"
+                          : "no key; send the header Authorization: Bearer KEY");
+    memcpy(ex->key_name, key_name(s->keys, i), strlen(key_name(s->keys, i)) + 1);
+    return !route->counts || key_admit(s->keys, i, clock_ns(), r);
+}
+
+/* What a web page asks before it asks: which headers and methods it may use. */
+static void answer_preflight(struct exchange *ex, const struct route *route)
+{
+    struct evkeyvalq *out = evhttp_request_get_output_headers(ex->req);
+    if (ex->origin) {
+        const char *wanted = evhttp_find_header(evhttp_request_get_input_headers(ex->req),
+                                                "Access-Control-Request-Headers");
+        evhttp_add_header(out, "Access-Control-Allow-Methods", route->allow);
+        if (wanted) evhttp_add_header(out, "Access-Control-Allow-Headers", wanted);
+        evhttp_add_header(out, "Access-Control-Max-Age", "600");
+    }
+    evhttp_add_header(out, "Allow", route->allow);
+    exchange_reply(ex, 204, NULL, NULL);
+}
+
+static bool check_route(struct exchange *ex, const struct route **route, const char **rest,
+                        struct refusal *r)
+{
+    struct evhttp_request *req = ex->req;
+    const struct server *s = ex->server;
+    const struct evkeyvalq *headers = evhttp_request_get_input_headers(req);
+    const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(req);
+    const char *path = uri ? evhttp_uri_get_path(uri) : NULL;
+    const enum evhttp_cmd_type method = evhttp_request_get_command(req);
+    if (!http_check(headers, &ex->conn->scan, r) ||
+        !host_check(&s->host_rule, headers, &ex->origin, r))
+        return false;
+    *route = find_route(path ? path : "", rest);
+    if (!*route)
+        return refuse(r, REFUSAL_NO_ROUTE, NULL,
+                      "there is nothing at this path; see /v1/models, /v1/chat/completions");
+    ex->path = (*route)->path;
+    if (method == EVHTTP_REQ_OPTIONS) return true;
+    if (method != (*route)->method) {
+        refuse(r, REFUSAL_METHOD, NULL, "this path takes %s", (*route)->allow);
+        r->allow = (*route)->allow;
+        return false;
+    }
+    if (!check_key(ex, *route, r)) return false;
+    if (s->is_draining && (*route)->counts)
+        return refuse(r, REFUSAL_DRAINING, NULL, "the server is about to end");
+    return true;
+}
+
+void route_request(struct evhttp_request *req, void *server)
+{
+    struct server *s = server;
+    struct conn *c = conn_begin(s, req);
+    struct exchange *ex = c ? exchange_new(s, c, req) : NULL;
+    if (!ex) {
+        evhttp_send_error(req, 503, "No Memory");
+        return;
+    }
+    struct refusal r = {0};
+    const struct route *route = NULL;
+    const char *rest = NULL;
+    struct evbuffer *in = evhttp_request_get_input_buffer(req);
+    const size_t n = evbuffer_get_length(in);
+    bool ok = check_route(ex, &route, &rest, &r);
+    if (ok && n > MAX_BODY_BYTES)
+        ok = refuse(&r, REFUSAL_TOO_LARGE, NULL, "the body has %zu bytes; send at most %d", n,
+                    MAX_BODY_BYTES);
+    if (!ok)
+        exchange_refuse(ex, &r);
+    else if (evhttp_request_get_command(req) == EVHTTP_REQ_OPTIONS)
+        answer_preflight(ex, route);
+    else
+        route->run(ex, rest, (struct body){n ? (const void *)evbuffer_pullup(in, -1) : "", n});
+}

@@ -1,0 +1,42 @@
+/* serve.h - an OpenAI-compatible HTTP server over one engine.
+ *
+ * Two threads: serve_run()'s caller runs the event loop, which alone touches sockets; a thread of
+ * the worker (worker.h) alone touches the engine. Between them are one queue each way and a few
+ * atomics. One server a process, since it takes over SIGTERM, SIGINT and SIGHUP while it runs; the
+ * caller ignores SIGPIPE.
+ */
+#ifndef CRIA_SERVE_SERVE_H
+#define CRIA_SERVE_SERVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "infer/engine.h"
+
+struct serve_options {
+    const char *host;               /* a numeric address or "localhost" */
+    int port;                       /* 0: a free one */
+    const char *keys;               /* file of hashed keys (keys.h), or NULL: everybody may ask */
+    const char *tls_cert, *tls_key; /* PEM files; both or none */
+    const char *const *origins;     /* web pages that may ask, "*" for all; n_origins */
+    const char *const *hosts;       /* names that the Host header may have besides our own */
+    const char *const *aliases;     /* names that the model answers to besides its own */
+    int n_origins, n_hosts, n_aliases;
+    bool is_insecure;   /* a public address without keys is allowed */
+    int32_t max_queue;  /* requests that may wait for a place, >= 0 */
+    int drain_s;        /* how long open answers may go on after SIGTERM */
+    bool has_json_logs; /* a JSON object a request instead of words */
+    const char *version;
+    /* Called once when it can answer, with "http://H:P". */
+    void (*on_listening)(void *user, const char *url);
+    void *user;
+};
+
+/* Serves until SIGTERM or SIGINT, then lets open answers end, and returns true. Borrows `e`, which
+ * nobody else may use meanwhile. Fails before it listens: ERR_USAGE (options that do not fit),
+ * ERR_IO (address in use, key file), naming the remedy. */
+bool serve_run(struct engine *e, const struct serve_options *opt, struct err *err) CRIA_CHECK;
+
+#endif

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * server.c - the event loop's life: listening, ticking, hearing the worker, draining.
+ *
+ * Everything that can fail fails before "listening" is said. From then on the loop ends in one way:
+ * SIGTERM or SIGINT stops the listener, open answers go on to their end, each connection closes
+ * behind its answer, and when none is left or the time is up the loop returns. A second signal does
+ * not wait.
+ *
+ * Begin reading at serve_run().
+ */
+#include "serve/server.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <event2/buffer.h>
+#include <event2/listener.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/os.h"
+
+enum { BACKLOG = 4096, SPARE_FILES = 64, MAX_FDS = 1 << 20, MAX_TEXT_BYTES = 256 << 20 };
+
+/* ---- the address ---- */
+
+static bool is_loopback(const struct sockaddr *sa)
+{
+    if (sa->sa_family == AF_INET)
+        return ntohl(((const struct sockaddr_in *)(const void *)sa)->sin_addr.s_addr) >> 24 == 127;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)sa;
+    return sa->sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
+}
+
+static bool check_public(const struct serve_options *o, bool is_public, struct err *err)
+{
+    if (!is_public || o->keys || o->is_insecure) return true;
+    return err_set(
+        err, ERR_USAGE,
+        "--host %s: everybody who reaches this address could use the model; give --keys, "
+        "or --insecure if that is meant",
+        o->host);
+}
+
+/* A listening socket, or -1. TCP_NODELAY is inherited by what it accepts: without it each answer
+ * over TLS took 42 ms. */
+static int listen_on(const struct addrinfo *a, const struct serve_options *o, struct err *err)
+{
+    const int on = 1;
+    const int fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        err_set(err, ERR_IO, "no socket: %s", strerror(errno));
+        return -1;
+    }
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0) return fd;
+    err_set(err, ERR_IO, "cannot listen on %s port %d: %s; %s", o->host, o->port, strerror(errno),
+            errno == EADDRINUSE ? "another program does: choose another --port, or 0 for a free one"
+                                : "choose another --host or --port");
+    close(fd);
+    return -1;
+}
+
+static int open_socket(struct server *s, struct err *err)
+{
+    const struct serve_options *o = s->opt;
+    char port[16];
+    struct addrinfo *list = NULL;
+    const struct addrinfo hints = {.ai_family = AF_UNSPEC,
+                                   .ai_socktype = SOCK_STREAM,
+                                   .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    int fd = -1;
+    snprintf(port, sizeof port, "%d", o->port);
+    const int code = getaddrinfo(o->host, port, &hints, &list);
+    if (code != 0) {
+        err_set(err, ERR_USAGE, "--host %s: %s; give an address of this machine", o->host,
+                gai_strerror(code));
+        return -1;
+    }
+    s->host_rule.is_public = !is_loopback(list->ai_addr);
+    if (check_public(o, s->host_rule.is_public, err)) fd = listen_on(list, o, err);
+    freeaddrinfo(list);
+    return fd;
+}
+
+static void tell_address(const struct server *s, int fd)
+{
+    struct sockaddr_storage sa;
+    socklen_t n = sizeof sa;
+    char host[NI_MAXHOST] = "?", port[NI_MAXSERV] = "?", url[NI_MAXHOST + 64];
+    if (getsockname(fd, (struct sockaddr *)(void *)&sa, &n) == 0)
+        getnameinfo((struct sockaddr *)(void *)&sa, n, host, sizeof host, port, sizeof port,
+                    NI_NUMERICHOST | NI_NUMERICSERV);
+    const bool is_v6 = sa.ss_family == AF_INET6;
+    snprintf(url, sizeof url, "%s://%s%s%s:%s", s->tls ? "https" : "http", is_v6 ? "[" : "", host,
+             is_v6 ? "]" : "", port);
+    s->opt->on_listening(s->opt->user, url);
+}
+
+/* As many connections as there are files to be had. */
+static bool plan_connections(struct server *s, struct err *err)
+{
+    struct rlimit lim = {0};
+    if (getrlimit(RLIMIT_NOFILE, &lim) != 0)
+        return err_set(err, ERR_IO, "the limit of open files is not known");
+    lim.rlim_cur = lim.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &lim); /* as far as it goes: read what it is now */
+    getrlimit(RLIMIT_NOFILE, &lim);
+    s->n_fds = lim.rlim_cur > MAX_FDS ? MAX_FDS : (int)lim.rlim_cur;
+    s->max_conns = s->n_fds - SPARE_FILES;
+    if (s->max_conns < 8)
+        return err_set(err, ERR_LIMIT, "%d open files are too few; raise the limit (ulimit -n)",
+                       s->n_fds);
+    s->conn_of_fd = calloc((size_t)s->n_fds, sizeof(struct conn *));
+    return s->conn_of_fd || err_set(err, ERR_MEMORY, "no memory for %d connections", s->max_conns);
+}
+
+/* ---- draining ---- */
+
+static void end_when_empty(struct server *s)
+{
+    if (s->is_draining && s->n_conns == 0) event_base_loopbreak(s->base);
+}
+
+static void on_signal(evutil_socket_t sig, short what, void *arg)
+{
+    struct server *s = arg;
+    (void)sig, (void)what;
+    if (s->is_draining) {
+        event_base_loopbreak(s->base);
+        return;
+    }
+    s->is_draining = true;
+    s->drain_end_ns = clock_ns() + (int64_t)s->opt->drain_s * 1000000000;
+    evconnlistener_disable(s->listener);
+    log_info("ending: %d answers are open, they have %d s", s->n_gens, s->opt->drain_s);
+    for (struct conn *c = s->conn_first; c; c = c->next)
+        if (c->ex) c->ex->closes = true;
+    conn_sweep(s, clock_ns());
+    end_when_empty(s);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    struct server *s = arg;
+    const int64_t now_ns = clock_ns();
+    (void)fd, (void)what;
+    conn_sweep(s, now_ns);
+    if (s->keys) keys_refresh(s->keys);
+    end_when_empty(s);
+    if (!s->is_draining || now_ns < s->drain_end_ns) return;
+    /* once: what is cancelled says so to its client; a second later nobody is waited for */
+    if (s->n_gens > 0 && now_ns < s->drain_end_ns + 2000000000)
+        generation_cancel_all(s);
+    else
+        event_base_loopbreak(s->base);
+}
+
+static void on_hangup(evutil_socket_t sig, short what, void *arg)
+{
+    struct server *s = arg;
+    (void)sig, (void)what;
+    if (s->tls) tls_reload(s->tls);
+    if (s->keys) keys_refresh(s->keys);
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *arg)
+{
+    struct server *s = arg;
+    (void)fd, (void)what;
+    for (struct worker_event *ev = worker_take(s->worker), *next; ev; ev = next) {
+        next = ev->next;
+        generation_hear(ev);
+    }
+}
+
+/* ---- life ---- */
+
+static bool fill_names(struct server *s, struct err *err)
+{
+    const struct model *m = engine_model(s->engine);
+    const struct engine_plan *plan = engine_plan(s->engine);
+    const char *base = path_base(model_info(m)->path);
+    if (!model_require_tokenizer(m, err)) return false;
+    size_t n = strlen(base);
+    if (n > 5 && strcasecmp(base + n - 5, ".gguf") == 0) n -= 5;
+    snprintf(s->model_id, sizeof s->model_id, "%.*s", (int)n, base);
+    s->gen_model = gen_model(m, plan->n_ctx, plan->n_seqs);
+    s->n_cache_tok = engine_free_tokens(s->engine);
+    s->started_s = (int64_t)time(NULL);
+    s->host_rule = (struct host_rule){
+        .own = s->opt->host,
+        .hosts = s->opt->hosts,
+        .n_hosts = s->opt->n_hosts,
+        .origins = s->opt->origins,
+        .n_origins = s->opt->n_origins,
+        .is_tls = s->opt->tls_cert != NULL,
+    };
+    return true;
+}
+
+static bool open_files(struct server *s, struct err *err)
+{
+    const struct serve_options *o = s->opt;
+    if (!o->tls_cert != !o->tls_key)
+        return err_set(err, ERR_USAGE, "--tls-cert and --tls-key go together; give both");
+    if (o->keys && !(s->keys = keys_open(o->keys, err))) return false;
+    return !o->tls_cert || (s->tls = tls_new(o->tls_cert, o->tls_key, err)) != NULL;
+}
+
+static struct event *add_event(struct server *s, evutil_socket_t fd, short what,
+                               event_callback_fn fn, const struct timeval *every)
+{
+    struct event *ev = event_new(s->base, fd, what, fn, s);
+    if (ev && event_add(ev, every) == 0) return ev;
+    if (ev) event_free(ev);
+    return NULL;
+}
+
+static bool make_loop(struct server *s, struct err *err)
+{
+    const struct timeval second = {1, 0};
+    s->base = event_base_new();
+    s->http = s->base ? evhttp_new(s->base) : NULL;
+    s->out = evbuffer_new();
+    if (!s->http || !s->out) return err_set(err, ERR_MEMORY, "no memory for the server");
+    evhttp_set_bevcb(s->http, conn_new, s);
+    evhttp_set_gencb(s->http, route_request, s);
+    evhttp_set_max_headers_size(s->http, MAX_HEADER_BYTES);
+    /* somewhat above ours, so that most who send too much are told so by us */
+    evhttp_set_max_body_size(s->http, MAX_BODY_BYTES + (1 << 20));
+    evhttp_set_timeout(s->http, IDLE_S);
+    evhttp_set_allowed_methods(s->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD |
+                                            EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE |
+                                            EVHTTP_REQ_OPTIONS | EVHTTP_REQ_PATCH);
+    s->tick = add_event(s, -1, EV_PERSIST, on_tick, &second);
+    s->wake = add_event(s, worker_fd(s->worker), EV_READ | EV_PERSIST, on_wake, NULL);
+    s->on_term = add_event(s, SIGTERM, EV_SIGNAL | EV_PERSIST, on_signal, NULL);
+    s->on_int = add_event(s, SIGINT, EV_SIGNAL | EV_PERSIST, on_signal, NULL);
+    s->on_hup = add_event(s, SIGHUP, EV_SIGNAL | EV_PERSIST, on_hangup, NULL);
+    return (s->tick && s->wake && s->on_term && s->on_int && s->on_hup) ||
+           err_set(err, ERR_MEMORY, "no memory for the server");
+}
+
+static bool start_listening(struct server *s, struct err *err)
+{
+    const int fd = open_socket(s, err);
+    if (fd < 0) return false;
+    s->listener = evconnlistener_new(s->base, NULL, NULL,
+                                     LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+    if (!s->listener) {
+        close(fd);
+        return err_set(err, ERR_MEMORY, "no memory for the server");
+    }
+    /* from here on evhttp frees it */
+    if (!evhttp_bind_listener(s->http, s->listener)) {
+        evconnlistener_free(s->listener);
+        s->listener = NULL;
+        return err_set(err, ERR_MEMORY, "no memory for the server");
+    }
+    log_info("%s: %d answers at once, %d may wait, %d connections, %d tokens of context%s",
+             s->model_id, (int)s->gen_model.n_seqs, (int)s->opt->max_queue, s->max_conns,
+             (int)s->gen_model.n_ctx, s->keys ? ", keys" : "");
+    tell_address(s, fd);
+    return true;
+}
+
+static void free_event(struct event *ev)
+{
+    if (ev) event_free(ev);
+}
+
+/* The worker first: then no event comes any more. The connections' close callbacks end what is
+ * open while evhttp is freed. */
+static void release(struct server *s)
+{
+    generation_cancel_all(s);
+    worker_free(s->worker);
+    s->is_draining = true;
+    s->worker = NULL;
+    generation_free_all(s);
+    if (s->http) evhttp_free(s->http);
+    s->listener = NULL;
+    conn_free_all(s);
+    free_event(s->tick);
+    free_event(s->wake);
+    free_event(s->on_term);
+    free_event(s->on_int);
+    free_event(s->on_hup);
+    if (s->base) event_base_free(s->base);
+    if (s->out) evbuffer_free(s->out);
+    buf_release(&s->text);
+    keys_close(s->keys);
+    tls_free(s->tls);
+    free(s->conn_of_fd);
+}
+
+bool serve_run(struct engine *e, const struct serve_options *opt, struct err *err)
+{
+    struct server s = {.opt = opt, .engine = e};
+    buf_init(&s.text, MAX_TEXT_BYTES);
+    bool ok = fill_names(&s, err) && open_files(&s, err) && plan_connections(&s, err) &&
+              (s.worker = worker_new(e, err)) != NULL && make_loop(&s, err) &&
+              start_listening(&s, err);
+    if (ok) event_base_dispatch(s.base);
+    release(&s);
+    return ok;
+}

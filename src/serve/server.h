@@ -1,0 +1,170 @@
+/* server.h - what the files of the event loop share. Private to the room; the loop's thread only.
+ *
+ * A connection (conn.c) carries one exchange at a time: a request and its answer (exchange.c). An
+ * exchange that needs the model has a generation (generation.c), which may outlive it: when the
+ * client leaves, the exchange ends at once and the generation when the worker says so.
+ *
+ * Invariants
+ *   S1  an exchange lives from the request's handler until its answer is handed to the connection
+ *       whole, or the connection closes; conn->ex and ex->conn point at one another meanwhile.
+ *   S2  after that nothing of the request (evhttp_request) is touched.
+ *   S3  gen->ex is NULL or an exchange that lives; a generation is freed at its job's last event.
+ */
+#ifndef CRIA_SERVE_SERVER_H
+#define CRIA_SERVE_SERVER_H
+
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <event2/http.h>
+
+#include "serve/gen_params.h"
+#include "serve/http_check.h"
+#include "serve/keys.h"
+#include "serve/metrics.h"
+#include "serve/serve.h"
+#include "serve/worker.h"
+
+struct conn;
+struct exchange;
+struct generation;
+struct tls;
+
+enum {
+    MAX_HEADER_BYTES = 32 << 10,
+    MAX_BODY_BYTES = 8 << 20,
+    MAX_PIPELINED_BYTES = 64 << 10,  /* sent while an answer is under way */
+    MAX_UNREAD_BYTES = 1 << 20,      /* of an answer that the client does not read */
+    MAX_UNHANDLED_BYTES = 256 << 20, /* of requests that are not complete, all together */
+    REQUEST_S = 10,                  /* for a request to come in, and a second more each: */
+    REQUEST_BYTES_PER_S = 32 << 10,
+    IDLE_S = 120,  /* between requests of one connection */
+    STALL_S = 60,  /* a client that reads nothing */
+    PING_S = 15,   /* of silence in a stream */
+    STUCK_S = 120, /* a step that takes longer makes /health say so */
+};
+
+struct server {
+    const struct serve_options *opt;
+    struct engine *engine;
+    struct gen_model gen_model;
+    char model_id[200];
+    int64_t started_s; /* unix time */
+    int64_t n_cache_tok;
+
+    struct event_base *base;
+    struct evhttp *http;
+    struct evconnlistener *listener;
+    struct event *tick, *wake, *on_term, *on_int, *on_hup;
+    struct tls *tls; /* NULL: plain */
+    struct host_rule host_rule;
+
+    struct worker *worker;
+    struct keys *keys; /* NULL: everybody */
+    struct metrics metrics;
+    struct evbuffer *out; /* for one chunk or body at a time */
+    struct buf text;      /* the same, while it is written */
+
+    struct conn *conn_first;
+    struct conn **conn_of_fd; /* [n_fds] */
+    int n_fds, n_conns, max_conns;
+    size_t n_unhandled_bytes;
+    struct generation *gen_first;
+    int n_gens;
+    bool is_draining;
+    int64_t drain_end_ns;
+};
+
+/* ---- conn.c ---- */
+struct conn {
+    struct server *server;
+    struct conn *prev, *next;
+    enum conn_state {
+        CONN_NEW,      /* no request has come yet; `bev` is held */
+        CONN_BUSY,     /* a request is being answered */
+        CONN_FLUSHING, /* its answer waits for the socket */
+        CONN_IDLE,     /* between requests */
+    } state;
+    int fd; /* -1: no byte has come */
+    struct bufferevent *bev;
+    struct exchange *ex; /* CONN_BUSY only */
+    int64_t since_ns;    /* when the state began */
+    int64_t begin_ns;    /* first byte of the request that is coming; 0: none */
+    size_t n_in;         /* its bytes */
+    struct header_scan scan;
+    size_t n_unread; /* of the answer, when last looked */
+    int64_t read_ns; /* when it was less */
+};
+
+/* The bufferevent of a connection that was just accepted (evhttp's callback). */
+struct bufferevent *conn_new(struct event_base *base, void *server);
+/* The connection of a request that has come in; its clocks stop. NULL: it is not known (no memory
+ * when it was accepted). */
+struct conn *conn_begin(struct server *s, struct evhttp_request *req);
+/* Its answer has been handed over: waits for the socket, then for the next request. */
+void conn_end(struct conn *c, struct evhttp_request *req);
+/* Closes the socket; the rest happens when libevent notices. */
+void conn_cut(struct conn *c);
+/* Once a second: who is late, stalled, or idle while we drain. */
+void conn_sweep(struct server *s, int64_t now_ns);
+/* After evhttp_free(): those that never had a request. */
+void conn_free_all(struct server *s);
+/* Bytes of answers that wait for the socket. */
+size_t conn_unread(const struct conn *c);
+
+/* ---- exchange.c ---- */
+struct exchange {
+    struct server *server;
+    struct conn *conn;
+    struct evhttp_request *req;
+    const char *origin; /* to be allowed in the answer, or NULL; in req */
+    const char *path;   /* of the route, or "other": safe in a log */
+    const char *method;
+    char id[48];
+    char key_name[KEY_NAME_BYTES]; /* "": without keys */
+    int64_t begin_ns, sent_ns;
+    int status;
+    bool closes, is_streaming;
+    struct generation *gen;
+    /* for the log */
+    struct exchange_figures {
+        int32_t n_prompt, n_cached, n_generated;
+        int64_t first_ns; /* of the first token, after begin_ns; 0: none */
+        const char *finish;
+        char unknown[160];
+    } figures;
+};
+
+struct exchange *exchange_new(struct server *s, struct conn *c, struct evhttp_request *req);
+/* Answers and ends the exchange. `type` is a content type. */
+void exchange_reply(struct exchange *ex, int status, const char *type, const struct buf *body);
+void exchange_refuse(struct exchange *ex, const struct refusal *r);
+/* Server-sent events: begin, events, end (which ends the exchange). False if the client is so far
+ * behind that it was cut off; the exchange is still there until its connection closes. */
+void exchange_stream_begin(struct exchange *ex);
+bool exchange_stream_send(struct exchange *ex, const char *bytes, size_t n);
+void exchange_stream_end(struct exchange *ex);
+void exchange_ping(struct exchange *ex, int64_t now_ns);
+/* The connection is closing: nothing can be answered any more. */
+void exchange_abandon(struct exchange *ex);
+
+/* ---- generation.c ---- */
+void generation_begin(struct exchange *ex, enum gen_api api, const void *body, size_t n_bytes);
+/* The client is gone. */
+void generation_abandon(struct generation *gen);
+void generation_hear(struct worker_event *ev);
+void generation_cancel_all(struct server *s);
+/* Frees those whose last event will never come: the worker is gone. */
+void generation_free_all(struct server *s);
+
+/* ---- routes.c ---- */
+/* libevent's handler of all requests. */
+void route_request(struct evhttp_request *req, void *server);
+
+/* ---- tls.c ---- */
+struct tls *tls_new(const char *cert, const char *key, struct err *err);
+/* Reads the files again; on failure the old ones stay, and the log says why. */
+void tls_reload(struct tls *t);
+void tls_free(struct tls *t); /* NULL is fine */
+struct bufferevent *tls_bufferevent(struct tls *t, struct event_base *base);
+
+#endif

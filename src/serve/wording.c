@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * wording.c - answers as OpenAI's clients read them: whole objects and chunks, of chats and texts.
+ *
+ * The two APIs differ in names and in how log-probabilities lie: a chat has one object a token, a
+ * text four arrays side by side. A chunk is "data: {...}" and an empty line.
+ */
+#include "serve/generation.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/json_write.h"
+
+const char *word_finish(enum finish f) { return f == FINISH_STOP ? "stop" : "length"; }
+
+/* ---- log-probabilities ---- */
+
+static bool is_utf8(const char *s, size_t n)
+{
+    size_t i = 0;
+    while (i < n) {
+        const unsigned char c = (unsigned char)s[i];
+        const size_t more = c < 0x80                ? 0
+                            : c >= 0xC2 && c < 0xE0 ? 1
+                            : c >= 0xE0 && c < 0xF0 ? 2
+                            : c >= 0xF0 && c < 0xF5 ? 3
+                                                    : 9;
+        if (more == 9 || i + more >= n) return false;
+        for (size_t k = 1; k <= more; k++)
+            if (((unsigned char)s[i + k] & 0xC0) != 0x80) return false;
+        i += 1 + more;
+    }
+    return true;
+}
+
+/* A token's text; one that is half a character is spelt as OpenAI does: "bytes:\xe2\x80". */
+static void write_token(struct json_writer *w, const char *s, size_t n)
+{
+    char spelt[6 + 4 * 64 + 1] = "bytes:";
+    if (is_utf8(s, n)) {
+        json_string(w, s, n);
+        return;
+    }
+    size_t at = 6;
+    for (size_t i = 0; i < n && i < 64; i++) {
+        static const char hex[] = "0123456789abcdef";
+        const unsigned char c = (unsigned char)s[i];
+        spelt[at++] = '\\';
+        spelt[at++] = 'x';
+        spelt[at++] = hex[c >> 4];
+        spelt[at++] = hex[c & 15];
+    }
+    json_string(w, spelt, at);
+}
+
+static const char *bytes_of(const struct generation *g, int32_t id, size_t *n)
+{
+    return tokenizer_bytes(model_tokenizer(g->server->gen_model.model), id, true, n);
+}
+
+static int32_t n_top_of(const struct generation *g, const struct sampled *s)
+{
+    return s->n_top < g->params.top_logprobs ? s->n_top : g->params.top_logprobs;
+}
+
+/* JSON has no infinities; a banned token's is the lowest that clients expect. */
+static float clipped(float logprob) { return logprob > -9999.0f ? logprob : -9999.0f; }
+
+static void write_chat_token(struct json_writer *w, const struct generation *g, int32_t id,
+                             float logprob)
+{
+    size_t n = 0;
+    const char *s = bytes_of(g, id, &n);
+    json_key(w, "token");
+    write_token(w, s, n);
+    json_key_float(w, "logprob", clipped(logprob));
+    json_key(w, "bytes");
+    json_array(w);
+    for (size_t i = 0; i < n; i++) json_int(w, (unsigned char)s[i]);
+    json_end(w);
+}
+
+static void chat_logprobs(struct generation *g, struct buf to[CHOICE_LOGPROBS],
+                          const struct sampled *s)
+{
+    struct json_writer w = json_writer(&to[0]);
+    if (to[0].n_bytes) buf_putc(&to[0], ',');
+    json_object(&w);
+    write_chat_token(&w, g, s->id, s->logprob);
+    json_key(&w, "top_logprobs");
+    json_array(&w);
+    for (int32_t i = 0; i < n_top_of(g, s); i++) {
+        json_object(&w);
+        write_chat_token(&w, g, s->top[i].id, s->top[i].logprob);
+        json_end(&w);
+    }
+    json_end(&w);
+    json_end(&w);
+}
+
+static size_t count_chars(const char *s, size_t n)
+{
+    size_t n_chars = 0;
+    for (size_t i = 0; i < n; i++) n_chars += ((unsigned char)s[i] & 0xC0) != 0x80;
+    return n_chars;
+}
+
+static void text_logprobs(struct generation *g, struct choice *c, struct buf to[CHOICE_LOGPROBS],
+                          const struct sampled *s)
+{
+    size_t n = 0;
+    const char *text = bytes_of(g, s->id, &n);
+    for (int k = 0; k < CHOICE_LOGPROBS; k++)
+        if (to[k].n_bytes) buf_putc(&to[k], ',');
+    struct json_writer w0 = json_writer(&to[0]), w1 = json_writer(&to[1]);
+    struct json_writer w2 = json_writer(&to[2]), w3 = json_writer(&to[3]);
+    write_token(&w0, text, n);
+    json_float(&w1, clipped(s->logprob));
+    json_object(&w2);
+    for (int32_t i = 0; i < n_top_of(g, s); i++) {
+        struct buf name;
+        buf_init(&name, 4096);
+        size_t n_top = 0;
+        const char *top = bytes_of(g, s->top[i].id, &n_top);
+        /* a key goes through the same spelling as a value */
+        struct json_writer wn = json_writer(&name);
+        write_token(&wn, top, n_top);
+        if (!name.is_failed) {
+            if (i) buf_putc(&to[2], ',');
+            buf_append(&to[2], name.data, name.n_bytes);
+            buf_putc(&to[2], ':');
+            struct json_writer wv = json_writer(&to[2]);
+            json_float(&wv, clipped(s->top[i].logprob));
+        }
+        buf_release(&name);
+    }
+    json_end(&w2);
+    json_int(&w3, (int64_t)c->n_chars);
+    c->n_chars += count_chars(text, n);
+}
+
+void word_logprobs(struct generation *g, struct choice *c, const struct sampled *s)
+{
+    if (g->api == GEN_CHAT)
+        chat_logprobs(g, c->logprobs, s);
+    else
+        text_logprobs(g, c, c->logprobs, s);
+}
+
+static void write_array(struct json_writer *w, const char *key, const struct buf *b)
+{
+    json_key(w, key);
+    json_array(w);
+    if (b->n_bytes) json_raw(w, b->data, b->n_bytes);
+    json_end(w);
+}
+
+/* The key "logprobs" of a choice; `from` as in struct choice. */
+static void write_logprobs(struct json_writer *w, const struct generation *g,
+                           const struct buf from[CHOICE_LOGPROBS])
+{
+    json_key(w, "logprobs");
+    if (!from) {
+        json_null(w);
+        return;
+    }
+    json_object(w);
+    if (g->api == GEN_CHAT) {
+        write_array(w, "content", &from[0]);
+        json_key_cstring(w, "refusal", NULL);
+    } else {
+        write_array(w, "tokens", &from[0]);
+        write_array(w, "token_logprobs", &from[1]);
+        write_array(w, "top_logprobs", &from[2]);
+        write_array(w, "text_offset", &from[3]);
+    }
+    json_end(w);
+}
+
+/* ---- the frame ---- */
+
+static void open_frame(struct json_writer *w, const struct generation *g, bool is_chunk)
+{
+    char fingerprint[64];
+    snprintf(fingerprint, sizeof fingerprint, "cria-%s", g->server->opt->version);
+    json_object(w);
+    json_key_cstring(w, "id", g->id);
+    json_key_cstring(w, "object",
+                     g->api == GEN_TEXT ? "text_completion"
+                     : is_chunk         ? "chat.completion.chunk"
+                                        : "chat.completion");
+    json_key_int(w, "created", g->created_s);
+    json_key_cstring(w, "model", g->server->model_id);
+    json_key_cstring(w, "system_fingerprint", fingerprint);
+    json_key(w, "choices");
+    json_array(w);
+}
+
+static void write_usage(struct json_writer *w, const struct generation *g)
+{
+    json_key(w, "usage");
+    json_object(w);
+    json_key_int(w, "prompt_tokens", g->n_prompt);
+    json_key_int(w, "completion_tokens", g->n_generated);
+    json_key_int(w, "total_tokens", (int64_t)g->n_prompt + g->n_generated);
+    json_key(w, "prompt_tokens_details");
+    json_object(w);
+    json_key_int(w, "cached_tokens", g->n_cached);
+    json_end(w);
+    json_end(w);
+}
+
+/* ---- chunks ---- */
+
+/* text NULL: an empty delta; `is_first`: the delta names the role. */
+static void write_chunk(struct generation *g, int32_t i_choice, const char *text, size_t n_text,
+                        bool is_first, const struct worker_event *ev, struct buf *out)
+{
+    struct buf lp[CHOICE_LOGPROBS];
+    const bool has_lp = ev && ev->sampled;
+    for (int k = 0; k < CHOICE_LOGPROBS; k++) buf_init(&lp[k], 1 << 16);
+    if (has_lp && g->api == GEN_CHAT) chat_logprobs(g, lp, ev->sampled);
+    if (has_lp && g->api == GEN_TEXT) text_logprobs(g, &g->choice[i_choice], lp, ev->sampled);
+    buf_puts(out, "data: ");
+    struct json_writer w = json_writer(out);
+    open_frame(&w, g, true);
+    json_object(&w);
+    json_key_int(&w, "index", i_choice);
+    if (g->api == GEN_CHAT) {
+        json_key(&w, "delta");
+        json_object(&w);
+        if (is_first) json_key_cstring(&w, "role", "assistant");
+        json_key(&w, "content");
+        json_string(&w, text, n_text);
+        json_end(&w);
+    } else {
+        json_key(&w, "text");
+        json_string(&w, text, n_text);
+    }
+    write_logprobs(&w, g, has_lp ? lp : NULL);
+    json_key_cstring(&w, "finish_reason",
+                     ev && ev->finish != FINISH_NONE ? word_finish(ev->finish) : NULL);
+    json_end(&w);
+    json_end(&w);
+    if (g->params.has_usage) json_key_cstring(&w, "usage", NULL);
+    json_end(&w);
+    buf_puts(out, "\n\n");
+    for (int k = 0; k < CHOICE_LOGPROBS; k++) buf_release(&lp[k]);
+}
+
+/* Appends the prompt's text, for `echo`. */
+static void prompt_text(const struct generation *g, int32_t i_choice, struct buf *out)
+{
+    const struct ids *ids = &g->part[i_choice / g->params.n].prompt;
+    tokenizer_decode(model_tokenizer(g->server->gen_model.model), ids->id, ids->n, false, out);
+}
+
+bool word_first(struct generation *g, int32_t i_choice, struct buf *out)
+{
+    struct buf prompt;
+    if (g->api == GEN_CHAT) {
+        write_chunk(g, i_choice, "", 0, true, NULL, out);
+        return true;
+    }
+    if (!g->params.echoes) return false;
+    buf_init(&prompt, MAX_BODY_BYTES * 2);
+    prompt_text(g, i_choice, &prompt);
+    const bool ok = !prompt.is_failed && prompt.n_bytes > 0;
+    if (ok) write_chunk(g, i_choice, prompt.data, prompt.n_bytes, false, NULL, out);
+    buf_release(&prompt);
+    return ok;
+}
+
+/* The end of a chat's choice is a chunk of its own with an empty delta, as clients expect. */
+void word_chunk(struct generation *g, const struct worker_event *ev, struct buf *out)
+{
+    struct worker_event last = *ev;
+    const bool is_split = g->api == GEN_CHAT && ev->finish != FINISH_NONE;
+    last.finish = is_split ? FINISH_NONE : ev->finish;
+    if (ev->n_text || ev->sampled || !is_split)
+        write_chunk(g, ev->i_choice, ev->text, ev->n_text, false, &last, out);
+    if (!is_split) return;
+    const char *finish = word_finish(ev->finish);
+    buf_puts(out, "data: ");
+    struct json_writer w = json_writer(out);
+    open_frame(&w, g, true);
+    json_object(&w);
+    json_key_int(&w, "index", ev->i_choice);
+    json_key(&w, "delta");
+    json_object(&w);
+    json_end(&w);
+    json_key_cstring(&w, "logprobs", NULL);
+    json_key_cstring(&w, "finish_reason", finish);
+    json_end(&w);
+    json_end(&w);
+    if (g->params.has_usage) json_key_cstring(&w, "usage", NULL);
+    json_end(&w);
+    buf_puts(out, "\n\n");
+}
+
+void word_usage_chunk(struct generation *g, struct buf *out)
+{
+    buf_puts(out, "data: ");
+    struct json_writer w = json_writer(out);
+    open_frame(&w, g, true);
+    json_end(&w);
+    write_usage(&w, g);
+    json_end(&w);
+    buf_puts(out, "\n\n");
+}
+
+/* ---- whole answers ---- */
+
+static void write_message(struct json_writer *w, const struct choice *c)
+{
+    json_key(w, "message");
+    json_object(w);
+    json_key_cstring(w, "role", "assistant");
+    json_key(w, "content");
+    json_string(w, c->text.data ? c->text.data : "", c->text.n_bytes);
+    json_key_cstring(w, "refusal", NULL);
+    json_key(w, "annotations");
+    json_array(w);
+    json_end(w);
+    json_end(w);
+}
+
+static void write_choice_text(struct json_writer *w, const struct generation *g, int32_t i)
+{
+    struct buf text;
+    buf_init(&text, MAX_BODY_BYTES * 2);
+    if (g->params.echoes) prompt_text(g, i, &text);
+    buf_append(&text, g->choice[i].text.data, g->choice[i].text.n_bytes);
+    json_key(w, "text");
+    json_string(w, text.data ? text.data : "", text.n_bytes);
+    if (text.is_failed) w->out->is_failed = true;
+    buf_release(&text);
+}
+
+void word_whole(struct generation *g, struct buf *out)
+{
+    struct json_writer w = json_writer(out);
+    open_frame(&w, g, false);
+    for (int32_t i = 0; i < g->n_choices; i++) {
+        const struct choice *c = &g->choice[i];
+        json_object(&w);
+        json_key_int(&w, "index", i);
+        if (g->api == GEN_CHAT)
+            write_message(&w, c);
+        else
+            write_choice_text(&w, g, i);
+        write_logprobs(&w, g, g->params.wants_logprobs ? c->logprobs : NULL);
+        json_key_cstring(&w, "finish_reason", word_finish(c->finish));
+        json_end(&w);
+    }
+    json_end(&w);
+    write_usage(&w, g);
+    json_end(&w);
+}
