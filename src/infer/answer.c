@@ -70,7 +70,7 @@ void answer_begin(struct engine *e, struct answer *a, struct request *r, int32_t
     a->req = r;
     a->i_answer = i;
     a->is_waiting = i > 0;
-    a->n_fed = a->n_generated = a->n_drafted = a->n_accepted = 0;
+    a->n_fed = a->n_lead = a->n_generated = a->n_drafted = a->n_accepted = 0;
     guess_begin(&a->guess);
     a->stream = (struct decode_stream){.is_started = continues_text(e, r)};
     buf_clear(&a->held);

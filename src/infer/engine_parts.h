@@ -71,6 +71,10 @@ struct answer {
     bool is_waiting; /* E3 */
     struct line line;
     int32_t n_fed;
+    /* While n_lead > 0: slot `lead` with request `lead_handle` reads the n_lead tokens with which
+     * this prompt begins too, so this one waits for them. */
+    int32_t lead, n_lead;
+    int64_t lead_handle;
     int32_t n_generated, n_drafted, n_accepted;
     struct guess guess;
     struct decode_stream stream;
@@ -145,6 +149,10 @@ void prefix_release(struct engine *e);
 /* Opens a sequence for `line` (which has its ids), shared with the longest cached or running line
  * that begins like it; returns how many positions it holds already, less than n_ids. */
 int32_t prefix_open(struct engine *e, struct line *line);
+/* The same for one that is open and holds n_held positions, if there is more to be had by now. */
+int32_t prefix_extend(struct engine *e, struct line *line, int32_t n_held);
+/* How many ids two lists have in common at their beginning, at most n. */
+int32_t prefix_common(const int32_t *a, const int32_t *b, int32_t n);
 /* A sequence that shares the first n_tok positions of `src`. */
 int32_t prefix_fork(struct engine *e, int32_t src, int32_t n_tok);
 /* Keeps the first n_fed ids of an ended line, which are in the cache; `line` is empty after. */

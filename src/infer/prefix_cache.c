@@ -45,7 +45,7 @@ void prefix_release(struct engine *e)
     free(e->slot);
 }
 
-static int32_t common(const int32_t *a, const int32_t *b, int32_t n)
+int32_t prefix_common(const int32_t *a, const int32_t *b, int32_t n)
 {
     int32_t i = 0;
     while (i < n && a[i] == b[i]) i++;
@@ -95,25 +95,43 @@ static int32_t held_of(const struct engine *e, const struct line *line, const st
     if (other == line || other->seq < 0) return 0;
     int32_t n = kv_cache_length(e->kv, other->seq);
     if (n > line->n_ids - 1) n = line->n_ids - 1;
-    return common(line->ids, other->ids, n);
+    return prefix_common(line->ids, other->ids, n);
 }
 
-int32_t prefix_open(struct engine *e, struct line *line)
+/* The sequence that holds the most of `line`, if that is more than n_best; the new n_best. */
+static int32_t find_longest(struct engine *e, const struct line *line, int32_t n_best, int32_t *src)
 {
-    int32_t n_best = 0, src = -1;
     struct prefix *used = NULL;
     for (int32_t i = 0; i < e->n_prefixes; i++) {
         const int32_t n = held_of(e, line, &e->prefix[i].line);
-        if (n > n_best) n_best = n, src = e->prefix[i].line.seq, used = &e->prefix[i];
+        if (n > n_best) n_best = n, *src = e->prefix[i].line.seq, used = &e->prefix[i];
     }
     for (int32_t i = 0; i < e->n_order; i++) {
         const struct line *other = &e->slot[e->order[i]].line;
         const int32_t n = held_of(e, line, other);
-        if (n > n_best) n_best = n, src = other->seq, used = NULL;
+        if (n > n_best) n_best = n, *src = other->seq, used = NULL;
     }
     if (used) used->last_used = ++e->clock;
-    line->seq = prefix_fork(e, src, n_best);
     return n_best;
+}
+
+int32_t prefix_open(struct engine *e, struct line *line)
+{
+    int32_t src = -1;
+    const int32_t n = find_longest(e, line, 0, &src);
+    line->seq = prefix_fork(e, src, n);
+    return n;
+}
+
+int32_t prefix_extend(struct engine *e, struct line *line, int32_t n_held)
+{
+    int32_t src = -1;
+    const int32_t n = find_longest(e, line, n_held, &src);
+    if (src < 0) return n_held;
+    /* first closed: there are just as many sequences as may be open */
+    kv_cache_close_seq(e->kv, line->seq);
+    line->seq = prefix_fork(e, src, n);
+    return n;
 }
 
 /* An empty place: one whose line adds nothing to `line`, or a free one, or the oldest. */
@@ -123,7 +141,7 @@ static struct prefix *place_for(struct engine *e, const struct line *line)
     for (int32_t i = 0; i < e->n_prefixes; i++) {
         struct prefix *p = &e->prefix[i];
         const int32_t n = p->line.n_ids;
-        if (p->line.seq >= 0 && n <= line->n_ids && common(p->line.ids, line->ids, n) == n)
+        if (p->line.seq >= 0 && n <= line->n_ids && prefix_common(p->line.ids, line->ids, n) == n)
             drop(e, p);
         if (p->line.seq < 0) place = p;
     }

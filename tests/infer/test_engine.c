@@ -232,6 +232,44 @@ static void test_a_known_beginning_is_not_read_again(void **state)
     check_all_free(f->e, f->n_free);
 }
 
+/* Three prompts with 60 tokens in common and 10 of their own, in batches of 32: the later two wait
+ * for the first, and when that is cancelled on the way the third for the second. */
+static void test_a_beginning_that_comes_together_is_read_once(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = {0};
+    static struct ear ears[3];
+    static struct heard single[3];
+    int32_t ids[3][70];
+    int64_t handle[3];
+    struct request_params p[3];
+    for (int i = 0; i < 3; i++) {
+        for (int j = 0; j < 70; j++)
+            ids[i][j] = j ? TINY_FIRST_WORD + (j * j + (j >= 60) * (i + 1)) % 41 : 1;
+        p[i] = greedy(ids[i], 70, 10, &ears[i]);
+        single[i] = alone(f->e, &p[i]);
+    }
+    for (int is_cut = 0; is_cut < 2; is_cut++) {
+        bool has_work = true;
+        engine_clear_cache(f->e);
+        memset(ears, 0, sizeof ears);
+        const int64_t n_before = engine_status(f->e).n_prompt;
+        for (int i = 0; i < 3; i++) {
+            handle[i] = engine_submit(f->e, &p[i], &err);
+            assert_ok(handle[i], &err);
+        }
+        assert_ok(engine_step(f->e, &has_work, &err), &err);
+        if (is_cut) engine_cancel(f->e, handle[0]);
+        run_all(f->e);
+        for (int i = is_cut; i < 3; i++) check_same(&ears[i].answer[0], &single[i], i);
+        /* the first batch has read 32 of them */
+        assert_int_equal(ears[1].answer[0].n_cached, is_cut ? 32 : 60);
+        assert_int_equal(ears[2].answer[0].n_cached, 60);
+        assert_int_equal(engine_status(f->e).n_prompt - n_before, is_cut ? 70 + 10 : 70 + 10 + 10);
+        check_all_free(f->e, f->n_free);
+    }
+}
+
 /* A stop string made of the end of one token's text and the beginning of the next. */
 static void test_stop_strings_cross_token_borders(void **state)
 {
@@ -581,6 +619,7 @@ int main(void)
         cmocka_unit_test(test_twenty_at_once_answer_as_each_alone),
         cmocka_unit_test(test_answers_share_the_prompt_and_differ_by_seed),
         cmocka_unit_test(test_a_known_beginning_is_not_read_again),
+        cmocka_unit_test(test_a_beginning_that_comes_together_is_read_once),
         cmocka_unit_test(test_stop_strings_cross_token_borders),
         cmocka_unit_test(test_held_text_is_told_in_the_end),
         cmocka_unit_test(test_cancelling_frees_pages_at_once),

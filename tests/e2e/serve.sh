@@ -1,0 +1,330 @@
+#!/bin/bash
+# serve.sh - cria serve as clients see it: every endpoint, every refusal, and what hostile or careless
+# clients do to it. Needs the default model and curl.
+. "$(dirname "$0")/tap.bash"
+
+if [ ! -f "$model" ] || ! command -v curl > /dev/null; then
+	skip "cria serve" "the default model or curl is not here"
+	plan
+	exit 0
+fi
+unset http_proxy https_proxy all_proxy
+probe=$root/tests/tools/http_probe.py
+probe() { python3 "$probe" "${url#*//}" "$@"; }
+
+# start OPTIONS...: a server; sets pid and url. stop: ends it, returns its exit status.
+start() {
+	"$CRIA" serve -m "$model" --port 0 -c 2048 "$@" > "$dir/server.out" 2> "$dir/server.err" &
+	pid=$!
+	for _ in $(seq 300); do
+		grep -q '^listening on' "$dir/server.err" && break
+		kill -0 $pid 2> /dev/null || break
+		sleep 0.1
+	done
+	url=$(sed -n 's/^listening on //p' "$dir/server.err")
+	[ -n "$url" ]
+}
+stop() { kill -TERM $pid; wait $pid; }
+trap 'kill $pid 2> /dev/null; rm -rf "$dir"' EXIT
+
+# get PATH [CURL OPTIONS]; post PATH BODY [CURL OPTIONS]: body to $dir/out, headers to $dir/head, status
+# to $status.
+get() { local p=$1; shift; status=$(curl -s -m 60 -D "$dir/head" -o "$dir/out" -w '%{http_code}' "$@" "$url$p"); }
+post() { local p=$1 b=$2; shift 2; get "$p" -d "$b" "$@"; }
+header() { grep -qi "^$1" "$dir/head"; }
+metric() { curl -s -m 10 "$url/metrics" | sed -n "s/^$1 //p"; }
+# until_metric NAME VALUE: within 5 s.
+until_metric() {
+	for _ in $(seq 50); do [ "$(metric "$1")" = "$2" ] && return 0; sleep 0.1; done
+	echo "# $1 is $(metric "$1"), not $2"
+	return 1
+}
+question='"messages":[{"role":"system","content":"Answer the question correctly."},{"role":"user","content":"What is the capital of France?"}],"temperature":0'
+
+start --parallel 4
+say $? "listens"
+
+# ---- what it answers ----
+get /v1/models && [ "$status" = 200 ] && py 'd["object"] == "list" and d["data"][0]["object"] == "model" and d["data"][0]["meta"]["n_ctx"] == 2048'
+say $? "models"
+id=$(python3 -c 'import json,sys; print(json.load(open(sys.argv[1]))["data"][0]["id"])' "$dir/out")
+get "/v1/models/$id" && [ "$status" = 200 ] && py "d['id'] == '$id'" && get /models/nothing && [ "$status" = 404 ] &&
+	py 'd["error"]["code"] == "model_not_found"'
+say $? "one model, and one that is not"
+get /health && [ "$status" = 200 ] && py 'd["status"] == "ok"' && header 'x-request-id: req-'
+say $? "health"
+get /health -H 'X-Request-Id: my-id.7' && header 'x-request-id: my-id.7'
+say $? "a client's request id"
+post /tokenize '{"content":"Hello, world!"}' && py 'd["count"] == 4 and len(d["tokens"]) == 4' &&
+	post /detokenize "$(cat "$dir/out")" && py 'd["content"] == "Hello, world!"'
+say $? "tokenize and back"
+
+post /v1/chat/completions "{$question,\"max_tokens\":16}" && [ "$status" = 200 ] &&
+	py '(c := d["choices"][0])["message"]["content"] == "The capital of France is Paris." and c["finish_reason"] == "stop" and d["object"] == "chat.completion" and d["usage"]["prompt_tokens"] == 26 and d["usage"]["completion_tokens"] == 7 and d["usage"]["total_tokens"] == 33'
+say $? "a chat"
+post /v1/chat/completions "{$question,\"max_tokens\":3}" && py 'd["usage"]["prompt_tokens_details"]["cached_tokens"] == 25 and d["choices"][0]["finish_reason"] == "length"'
+say $? "its prompt is cached"
+cat > "$dir/stream.py" <<-'PY'
+	import json, sys
+	lines = [line[6:] for line in open(sys.argv[1]).read().split("\n") if line.startswith("data: ")]
+	events = [json.loads(line) for line in lines[:-1]]
+	choices = [c for e in events for c in e["choices"]]
+	key = "delta" if "delta" in choices[0] else "text"
+	text = "".join(c["delta"].get("content", "") if key == "delta" else c["text"] for c in choices if c["index"] == 0)
+	d = {"done": lines[-1] == "[DONE]", "events": events, "text": text, "first": choices[0],
+	     "finish": [c["finish_reason"] for c in choices if c["finish_reason"]]}
+	json.dump(d, open(sys.argv[2], "w"))
+PY
+as_stream() { cp "$dir/out" "$dir/sse" && python3 "$dir/stream.py" "$dir/sse" "$dir/out"; }
+post /v1/chat/completions "{$question,\"max_tokens\":16,\"stream\":true,\"stream_options\":{\"include_usage\":true}}" &&
+	header 'content-type: text/event-stream' && as_stream &&
+	py 'd["done"] and d["text"] == "The capital of France is Paris." and d["first"]["delta"] == {"role":"assistant","content":""} and d["finish"] == ["stop"] and d["events"][-1]["choices"] == [] and d["events"][-1]["usage"]["completion_tokens"] == 7 and len({e["id"] for e in d["events"]}) == 1'
+say $? "a chat as a stream"
+# asked once before: a prompt that is cached is rounded another way than one that is read
+three='{"messages":[{"role":"user","content":"Tell me a story."}],"temperature":1,"seed":7,"n":3,"max_tokens":12}'
+post /v1/chat/completions "$three" && post /v1/chat/completions "$three" && py '[c["index"] for c in d["choices"]] == [0,1,2] and len({c["message"]["content"] for c in d["choices"]}) == 3 and d["usage"]["completion_tokens"] == 36' &&
+	cp "$dir/out" "$dir/first" && post /v1/chat/completions "$three" && py 'd["choices"] == json.load(open("'"$dir"'/first"))["choices"]'
+say $? "three answers, the same for a seed"
+post /v1/chat/completions "{$question,\"stop\":[\"Paris\",\"x y z\"]}" && py '(c := d["choices"][0])["message"]["content"] == "The capital of France is " and c["finish_reason"] == "stop"'
+say $? "stop strings"
+post /v1/chat/completions "{$question,\"max_tokens\":2,\"logprobs\":true,\"top_logprobs\":3}" &&
+	py '(l := d["choices"][0]["logprobs"]["content"]) and len(l) == 2 and l[0]["token"] == "The" and l[0]["bytes"] == [84,104,101] and len(l[0]["top_logprobs"]) == 3 and l[0]["logprob"] <= 0'
+say $? "log-probabilities"
+post /v1/chat/completions "{\"messages\":[{\"role\":\"developer\",\"content\":[{\"type\":\"text\",\"text\":\"Answer the question\"},{\"type\":\"text\",\"text\":\" correctly.\"}]},{\"role\":\"user\",\"content\":\"What is the capital of France?\"}],\"temperature\":0,\"max_completion_tokens\":16,\"no_such_field\":1,\"user\":\"u\"}" &&
+	py 'd["choices"][0]["message"]["content"] == "The capital of France is Paris." and d["usage"]["prompt_tokens"] == 26' && grep -q 'ignored=no_such_field' "$dir/server.err"
+say $? "contents in parts, and an unknown field that the log names"
+post /v1/completions '{"prompt":["Once upon a","The capital of France is"],"max_tokens":3,"temperature":0}' && py '[c["text"] for c in d["choices"]][1] == " Paris.\n" and d["object"] == "text_completion" and len(d["choices"]) == 2'
+say $? "completions of two texts"
+post /v1/completions '{"prompt":[504,3575,282,4649,314],"max_tokens":2,"temperature":0,"echo":true,"stream":true}' && as_stream && py 'd["done"] and d["text"] == "The capital of France is Paris." and d["finish"] == ["length"]'
+say $? "of ids, with echo, as a stream"
+post /v1/completions '{"prompt":"The capital of France is","max_tokens":2,"temperature":0,"logprobs":2}' && py '(l := d["choices"][0]["logprobs"]) and l["tokens"] == [" Paris", "."] and len(l["top_logprobs"][1]) == 2 and l["text_offset"] == [0, 6]'
+say $? "with log-probabilities"
+post /v1/completions '{"prompt":"The capital of France is","max_tokens":2,"temperature":0,"logit_bias":{"7042":-100}}' && py '"Paris" not in d["choices"][0]["text"]'
+say $? "with a bias"
+get /metrics && python3 - "$dir/out" <<-'PY'
+	import re, sys
+	text = open(sys.argv[1]).read()
+	for line in text.splitlines():
+	    assert re.fullmatch(r"# (HELP|TYPE) \w+ .+|\w+(\{\w+=\"[^\"]*\"\})? [-+0-9.e]+(Inf)?", line), line
+	assert float(re.search(r"^cria_generation_tokens_total (\d+)", text, re.M)[1]) > 100
+	assert re.search(r'^cria_requests_total\{status="200"\} \d+', text, re.M)
+PY
+say $? "metrics"
+
+# ---- what it refuses ----
+# body | status | code | param
+while IFS='|' read -r path body want code param; do
+	[ -n "$path" ] || continue
+	post "$path" "$body"
+	[ "$status" = "$want" ] && py "(e := d['error'])['code'] == '$code' and e['param'] == ${param:-None} and len(e['message']) > 10"
+	say $? "refuses $body"
+done <<'ROWS'
+/v1/chat/completions|{"messages":[|400|invalid_json|
+/v1/chat/completions|[]|400|invalid_json|
+/v1/chat/completions||400|invalid_json|
+/v1/chat/completions|{"a":1,"a":2}|400|invalid_json|
+/v1/chat/completions|{}|400|missing_required_parameter|'messages'
+/v1/chat/completions|{"messages":[]}|400|invalid_value|'messages'
+/v1/chat/completions|{"messages":"hello"}|400|invalid_value|'messages'
+/v1/chat/completions|{"messages":[7]}|400|invalid_value|'messages[0].role'
+/v1/chat/completions|{"messages":[{"role":"king","content":"x"}]}|400|invalid_value|'messages[0].role'
+/v1/chat/completions|{"messages":[{"role":"user"}]}|400|missing_required_parameter|'messages[0].content'
+/v1/chat/completions|{"messages":[{"role":"user","content":7}]}|400|invalid_value|'messages[0].content'
+/v1/chat/completions|{"messages":[{"role":"user","content":[{"type":"image_url"}]}]}|400|unsupported_parameter|'messages[0].content'
+/v1/chat/completions|{"messages":[{"role":"user","content":"x"}],"temperature":3}|400|invalid_value|'temperature'
+/v1/chat/completions|{"messages":[{"role":"user","content":"x"}],"temperature":"hot"}|400|invalid_value|'temperature'
+/v1/chat/completions|{"messages":[{"role":"user","content":"x"}],"top_p":-0.1}|400|invalid_value|'top_p'
+/v1/chat/completions|{"messages":[{"role":"user","content":"x"}],"n":0}|400|invalid_value|'n'
+/v1/chat/completions|{"messages":[{"role":"user","content":"x"}],"n":100}|400|invalid_value|'n'
+/v1/chat/completions|{"messages":[{"role":"user","content":"x"}],"n":1.5}|400|invalid_value|'n'
+/v1/chat/completions|{"messages":[{"role":"user","content":"x"}],"max_tokens":1e300}|400|invalid_value|'max_tokens'
+/v1/chat/completions|{"messages":[{"role":"user","content":"x"}],"max_tokens":-1}|400|invalid_value|'max_tokens'
+/v1/chat/completions|{"messages":[{"role":"user","content":"x"}],"seed":1.5}|400|invalid_value|'seed'
+/v1/chat/completions|{"messages":[{"role":"user","content":"x"}],"stream":"yes"}|400|invalid_value|'stream'
+/v1/chat/completions|{"messages":[{"role":"user","content":"x"}],"stop":""}|400|invalid_value|'stop'
+/v1/chat/completions|{"messages":[{"role":"user","content":"x"}],"stop":[1]}|400|invalid_value|'stop'
+/v1/chat/completions|{"messages":[{"role":"user","content":"x"}],"logit_bias":{"x":1}}|400|invalid_value|'logit_bias'
+/v1/chat/completions|{"messages":[{"role":"user","content":"x"}],"logit_bias":{"99999999":1}}|400|invalid_value|'logit_bias'
+/v1/chat/completions|{"messages":[{"role":"user","content":"x"}],"top_logprobs":2}|400|invalid_value|'top_logprobs'
+/v1/chat/completions|{"messages":[{"role":"user","content":"x"}],"logprobs":true,"top_logprobs":21}|400|invalid_value|'top_logprobs'
+/v1/chat/completions|{"messages":[{"role":"user","content":"x"}],"response_format":{"type":"json_object"}}|400|unsupported_parameter|'response_format'
+/v1/chat/completions|{"messages":[{"role":"user","content":"x"}],"tools":[{"type":"function"}]}|400|unsupported_parameter|'tools'
+/v1/chat/completions|{"messages":[{"role":"user","content":"x"}],"model":"gpt-4o"}|404|model_not_found|'model'
+/v1/completions|{"prompt":{}}|400|invalid_value|'prompt'
+/v1/completions|{"prompt":[1,-1]}|400|invalid_value|'prompt'
+/v1/completions|{"prompt":[]}|400|invalid_value|'prompt'
+/v1/completions|{"prompt":"x","echo":true,"logprobs":1}|400|unsupported_parameter|'echo'
+/v1/completions|{"prompt":"x","best_of":2}|400|unsupported_parameter|'best_of'
+/tokenize|{"content":7}|400|missing_required_parameter|'content'
+/detokenize|{"tokens":[1,99999999]}|400|invalid_value|'tokens'
+ROWS
+python3 -c 'print("{\"messages\":" + "[" * 200 + "]" * 200 + "}")' > "$dir/deep"
+post /v1/chat/completions "@$dir/deep" && [ "$status" = 400 ] && py 'd["error"]["code"] == "invalid_json"'
+say $? "refuses deep nesting"
+printf '{"messages":[{"role":"user","content":"\xff"}]}' > "$dir/bytes"
+get /v1/chat/completions --data-binary "@$dir/bytes" && [ "$status" = 400 ] && py 'd["error"]["code"] == "invalid_json"'
+say $? "refuses what is not UTF-8"
+python3 -c 'import json; print(json.dumps({"messages":[{"role":"user","content":"word " * 3000}]}))' > "$dir/long"
+post /v1/chat/completions "@$dir/long" && [ "$status" = 400 ] && py 'd["error"]["code"] == "context_length_exceeded" and "2048" in d["error"]["message"]'
+say $? "refuses a prompt over the context"
+python3 -c 'import json; print(json.dumps({"messages":[{"role":"user","content":"x" * 6000000}]}))' > "$dir/long"
+post /v1/chat/completions "@$dir/long" && [ "$status" = 400 ] && py 'd["error"]["code"] == "context_length_exceeded"'
+say $? "refuses one far over it, unread"
+head -c 8500000 /dev/zero | tr '\0' ' ' > "$dir/big"
+get /v1/chat/completions --data-binary "@$dir/big"
+[ "$status" = 413 ]
+say $? "refuses a large body"
+get /nowhere && [ "$status" = 404 ] && py 'd["error"]["code"] == "not_found"'
+say $? "no such path"
+get /v1/chat/completions && [ "$status" = 405 ] && header 'allow: POST' && post /health '{}' && [ "$status" = 405 ] && get /health -X DELETE && [ "$status" = 405 ]
+say $? "another method"
+post /v1/chat/completions "{$question,\"max_tokens\":2}" && [ "$status" = 200 ]
+say $? "and answers after all that"
+
+# ---- who may ask ----
+get /health -H 'Host: evil.example' && [ "$status" = 403 ] && get /health -H 'Host: localhost:1' && [ "$status" = 200 ]
+say $? "another Host"
+get /health -H 'Origin: https://evil.example' && [ "$status" = 403 ] && ! header access-control && get /health -H "Origin: $url" && [ "$status" = 200 ]
+say $? "another Origin"
+run "$CRIA" serve -m "$model" --host 0.0.0.0 --port 0
+[ $? = 2 ] && grep -q -- '--keys.*--insecure' "$dir/err"
+say $? "a public address without keys"
+port=${url##*:}
+run timeout 20 "$CRIA" serve -m "$model" -c 256 --port "$port"
+[ $? = 1 ] && grep -q "port $port.*another --port" "$dir/err"
+say $? "two servers on one port"
+
+# ---- broken and hostile HTTP ----
+while IFS='|' read -r want bytes; do
+	got=$(printf '%s' "$bytes" | probe raw)
+	[ "$got" = "$want" ] || echo "# got: $got"
+	[ "$got" = "$want" ]
+	say $? "HTTP: $bytes"
+done <<'ROWS'
+200|GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n
+200 closed|GET /health HTTP/1.0\r\nHost: localhost\r\n\r\n
+200 closed|GET /health HTTP/1.1\r\nHost: localhost\r\n\r\nGET /health HTTP/1.1\r\nHost: localhost\r\n\r\n
+400 closed|GET /health HTTP/1.1\r\n\r\n
+400 closed|GET /health HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n
+400 closed|nonsense\r\n\r\n
+400 closed|GET /health HTTP/1.1\r\nHost: localhost\r\nX: a\0b\r\n\r\n
+400 closed|GET /health HTTP/1.1\r\nHost: localhost\r\nX: a\r\n b\r\n\r\n
+400 closed|GET /health HTTP/1.1\r\nHost: localhost\r\nX Y: a\r\n\r\n
+400 closed|GET /health HTTP/1.1\r\nHost : localhost\r\nHost: localhost\r\n\r\n
+400 closed|POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}
+400 closed|POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Length: +2\r\n\r\n{}
+400 closed|POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Length: -2\r\n\r\n{}
+400 closed|POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n
+400 closed|POST /tokenize HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: xchunked\r\nContent-Length: 2\r\n\r\n{}
+400|POST /tokenize HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n
+ROWS
+{ printf 'GET /health HTTP/1.1\\r\\nHost: localhost\\r\\nX: '; head -c 40000 /dev/zero | tr '\0' x; } > "$dir/bytes"
+[ "$(probe raw < "$dir/bytes")" = "400 closed" ]
+say $? "HTTP: a header of 40,000 bytes"
+{ printf 'GET /health HTTP/1.1\\r\\nHost: localhost\\r\\n'; for i in $(seq 120); do printf 'X%s: 1\\r\\n' $i; done; printf '\\r\\n'; } > "$dir/bytes"
+[ "$(probe raw < "$dir/bytes")" = "400 closed" ]
+say $? "HTTP: 120 headers"
+
+# ---- leaving ----
+probe cancel 1 > "$dir/out" && [ "$(cat "$dir/out")" = 1 ] && until_metric cria_requests_running 0
+say $? "a client that leaves a stream frees its place"
+probe leave && until_metric cria_requests_running 0 && grep -q 'status=499' "$dir/server.err"
+say $? "one that leaves a silent answer, too"
+[ "$(probe cancel 1000)" = 1000 ] && until_metric cria_requests_running 0 && until_metric cria_connections 1
+say $? "1000 of them"
+python3 "$probe" "${url#*//}" slow-header > "$dir/cut" &
+late=$!
+probe slow-reader > "$dir/out" && until_metric cria_slow_readers_total 1 && until_metric cria_requests_running 0
+say $? "a client that does not read is cut off"
+wait $late
+cut=$(cat "$dir/cut")
+[ "$cut" -ge 9 ] && [ "$cut" -le 14 ] && [ "$(metric cria_late_requests_total)" = 1 ] || { echo "# cut off after $cut s"; false; }
+say $? "a header that drips is cut off"
+
+# ---- while the model is busy ----
+python3 -c 'import json; print(json.dumps({"prompt":"many words " * 700,"max_tokens":1}))' > "$dir/long"
+curl -s -d "@$dir/long" "$url/v1/completions" > /dev/null &
+busy=$!
+sleep 0.2
+slowest=$(probe health 10)
+[ "$slowest" -le 50 ] || echo "# slowest $slowest ms"
+[ "$slowest" -le "${CRIA_HEALTH_MS:-500}" ]
+say $? "health while a prompt is read"
+wait $busy
+
+# ---- the end ----
+for i in 1 2 3; do python3 "$probe" "${url#*//}" stream "$dir/sse.$i" 100 & streams[i]=$!; done
+until_metric cria_requests_running 3
+kill -TERM $pid
+sleep 0.3
+[ "$(curl -s -m 5 -o /dev/null -w '%{http_code}' "$url/health")" = 000 ] && kill -0 $pid
+say $? "takes nobody new after SIGTERM"
+wait $pid
+rc=$?
+wait "${streams[@]}"
+[ $rc = 0 ] && [ "$(cat "$dir"/sse.[123] | grep -c '^data: \[DONE\]')" = 3 ]
+say $? "lets streams end, and ends well"
+start --drain 1
+python3 "$probe" "${url#*//}" stream "$dir/sse" 2000 &
+late=$!
+until_metric cria_requests_running 1 && stop && wait $late && grep -q 'shutting_down' "$dir/sse"
+say $? "but not for ever"
+
+# ---- keys, quotas, queue, pages ----
+hash() { printf %s "$1" | sha256sum | cut -d' ' -f1; }
+printf '# comment\nalice %s\nbob %s 2 0\n' "$(hash sk-alice)" "$(hash sk-bob)" > "$dir/keys"
+start --keys "$dir/keys" --parallel 1 --queue 1 --cors https://page.example --alias gpt-4o --host 0.0.0.0 --log-json
+say $? "listens on a public address with keys"
+url=http://127.0.0.1:${url##*:}
+get /v1/models && [ "$status" = 401 ] && header 'www-authenticate: Bearer' && py 'd["error"]["code"] == "invalid_api_key"' &&
+	get /v1/models -H 'Authorization: Bearer sk-mallory' && [ "$status" = 401 ] && get /health && [ "$status" = 200 ] &&
+	get /metrics && [ "$status" = 401 ]
+say $? "no key and a wrong one"
+get /v1/models -H 'Authorization: Bearer sk-alice' && [ "$status" = 200 ] && get /v1/models -H 'X-Api-Key: sk-alice' && [ "$status" = 200 ]
+say $? "a right one"
+for i in 1 2 3; do post /tokenize '{"content":"x"}' -H 'Authorization: Bearer sk-bob'; done
+[ "$status" = 429 ] && header 'retry-after: [0-9]' && py 'd["error"]["code"] == "rate_limit_exceeded"'
+say $? "more than a key's quota"
+printf 'carol %s\n' "$(hash sk-carol)" > "$dir/keys.new" && mv "$dir/keys.new" "$dir/keys"
+sleep 1.5
+get /v1/models -H 'Authorization: Bearer sk-carol' && [ "$status" = 200 ] && get /v1/models -H 'Authorization: Bearer sk-alice' && [ "$status" = 401 ]
+say $? "the key file is edited while it runs"
+echo 'half a li' > "$dir/keys"
+sleep 1.5
+get /v1/models -H 'Authorization: Bearer sk-carol' && [ "$status" = 200 ] && grep -q 'keys of before' "$dir/server.err"
+say $? "a broken key file changes nothing"
+key='Authorization: Bearer sk-carol'
+get /v1/chat/completions -X OPTIONS -H 'Origin: https://page.example' -H 'Access-Control-Request-Method: POST' -H 'Access-Control-Request-Headers: authorization,x-stainless-os' &&
+	[ "$status" = 204 ] && header 'access-control-allow-origin: https://page.example' && header 'access-control-allow-headers: authorization,x-stainless-os' &&
+	get /v1/models -H "$key" -H 'Origin: https://page.example' && [ "$status" = 200 ] && header 'access-control-allow-origin: https://page.example' &&
+	get /v1/models -H "$key" -H 'Origin: https://other.example' && [ "$status" = 403 ]
+say $? "pages that may ask"
+post /v1/chat/completions "{$question,\"max_tokens\":2,\"model\":\"gpt-4o\"}" -H "$key" && [ "$status" = 200 ]
+say $? "another name of the model"
+for i in 1 2; do curl -s -N -H "$key" -d "{$question,\"ignore_eos\":true,\"stream\":true}" "$url/v1/chat/completions" > /dev/null & full[i]=$!; done
+sleep 1
+post /v1/chat/completions "{$question}" -H "$key" && [ "$status" = 429 ] && header 'retry-after: [0-9]' && py 'd["error"]["code"] == "queue_full"'
+say $? "more than the queue holds"
+kill "${full[@]}"; wait "${full[@]}" 2> /dev/null
+! grep -q 'capital' "$dir/server.err" && grep '^{' "$dir/server.err" | head -n 3 | python3 -c 'import json,sys; [json.loads(line) for line in sys.stdin]'
+say $? "logs are JSON and hold no prompt"
+stop
+say $? "ends well"
+printf 'half a li\n' > "$dir/keys"
+refuses 1 "keys: line 1|sha256sum" "$CRIA" serve -q -m "$model" -c 256 --port 0 --keys "$dir/keys"
+say $? "a broken key file at the start"
+
+# ---- TLS ----
+if command -v openssl > /dev/null; then
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout "$dir/key.pem" -out "$dir/cert.pem" -days 2 \
+		-subj /CN=localhost -addext 'subjectAltName=IP:127.0.0.1' 2> /dev/null
+	start --tls-cert "$dir/cert.pem" --tls-key "$dir/key.pem" && case $url in https://*) ;; *) false ;; esac &&
+		post /v1/chat/completions "{$question,\"max_tokens\":16,\"stream\":true}" --cacert "$dir/cert.pem" && as_stream && py 'd["text"] == "The capital of France is Paris."' &&
+		{ get /health --cacert "$dir/cert.pem" --tls-max 1.1 || true; } && [ "$status" = 000 ] && stop
+	say $? "TLS"
+	refuses 2 "--tls-key" "$CRIA" serve -q -m "$model" -c 256 --port 0 --tls-cert "$dir/cert.pem"
+	say $? "a certificate without its key"
+else
+	skip "TLS" "openssl is not here"
+fi
+plan
