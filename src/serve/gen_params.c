@@ -242,8 +242,7 @@ struct gen_model gen_model(const struct model *m, int32_t n_ctx, int32_t n_seqs)
     return out;
 }
 
-bool gen_params_read(enum gen_api api, const struct gen_model *m, struct json body,
-                     struct gen_params *p, struct refusal *r)
+bool gen_fields_read(enum gen_api api, struct json body, struct gen_params *p, struct refusal *r)
 {
     *p = (struct gen_params){
         .sampling = sampler_defaults(),
@@ -253,7 +252,6 @@ bool gen_params_read(enum gen_api api, const struct gen_model *m, struct json bo
     };
     const struct field *rows = api == GEN_CHAT ? chat_fields : text_fields;
     if (!fields_read(rows, body, p, &p->unknown, r)) return false;
-    if (!check_together(api, m, p, r)) return false;
     if (p->max_completion_tokens >= 0) p->max_tokens = p->max_completion_tokens;
     if (p->sampling.top_k < 0) p->sampling.top_k = 0; /* vLLM's way to say: off */
     if (!p->has_seed && getrandom(&p->seed, sizeof p->seed, 0) != (ssize_t)sizeof p->seed)
@@ -264,6 +262,12 @@ bool gen_params_read(enum gen_api api, const struct gen_model *m, struct json bo
     /* one at least: without any the sampler leaves out the chosen one's too */
     if (p->wants_logprobs) p->sampling.n_logprobs = p->top_logprobs > 0 ? p->top_logprobs : 1;
     return true;
+}
+
+bool gen_params_read(enum gen_api api, const struct gen_model *m, struct json body,
+                     struct gen_params *p, struct refusal *r)
+{
+    return gen_fields_read(api, body, p, r) && check_together(api, m, p, r);
 }
 
 void gen_params_release(struct gen_params *p)

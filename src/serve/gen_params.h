@@ -43,6 +43,9 @@ struct gen_params {
  * after a refusal. */
 bool gen_params_read(enum gen_api api, const struct gen_model *m, struct json body,
                      struct gen_params *p, struct refusal *r) CRIA_CHECK;
+/* The same without what depends on the model (n, logit_bias) or on other fields. */
+bool gen_fields_read(enum gen_api api, struct json body, struct gen_params *p,
+                     struct refusal *r) CRIA_CHECK;
 void gen_params_release(struct gen_params *p);
 
 /* The prompts as ids, into prompt[0 .. *n), at most GEN_MAX_PROMPTS, which the caller zeroed and
