@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""openai_client.py URL KEY - every call of the official openai client (made with 3.57.0) against a running server.
+
+Prints TAP. The model is the default one, SmolLM2-135M-Instruct, which must answer "Paris".
+"""
+import asyncio
+import sys
+
+import openai
+
+URL, KEY = sys.argv[1:3]
+client = openai.OpenAI(base_url=URL + "/v1", api_key=KEY, max_retries=0)
+MODEL = client.models.list().data[0].id
+ASK = [{"role": "system", "content": "Answer the question correctly."},
+       {"role": "user", "content": "What is the capital of France?"}]
+PARIS = "The capital of France is Paris."
+
+
+def models_list():
+    page = client.models.list()
+    assert [m.object for m in page] == ["model"] and client.models.retrieve(MODEL).id == MODEL
+
+
+def chat():
+    r = client.chat.completions.create(model=MODEL, messages=ASK, temperature=0, max_tokens=20)
+    c = r.choices[0]
+    assert c.message.content == PARIS and c.message.role == "assistant" and c.finish_reason == "stop"
+    assert r.usage.prompt_tokens == 26 and r.usage.completion_tokens == 7 and r.usage.total_tokens == 33
+    assert r.usage.prompt_tokens_details.cached_tokens >= 0 and r.object == "chat.completion"
+
+
+def chat_stream():
+    s = client.chat.completions.create(model=MODEL, messages=ASK, temperature=0, max_tokens=20, stream=True,
+                                       stream_options={"include_usage": True})
+    chunks = list(s)
+    assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == PARIS
+    assert chunks[0].choices[0].delta.role == "assistant" and chunks[-1].usage.completion_tokens == 7
+    assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == "stop"
+
+
+def chat_stream_helper():
+    with client.chat.completions.stream(model=MODEL, messages=ASK, temperature=0, max_tokens=20) as s:
+        kinds = [e.type for e in s]
+        assert s.get_final_completion().choices[0].message.content == PARIS
+    assert "content.delta" in kinds and "content.done" in kinds, kinds
+
+
+def chat_many():
+    r = client.chat.completions.create(model=MODEL, messages=ASK, n=3, seed=5, max_completion_tokens=5, temperature=1,
+                                       top_p=0.9, presence_penalty=0.5, frequency_penalty=0.5, logit_bias={"7042": 1},
+                                       stop=["###", "@@@"], user="u", extra_body={"top_k": 20, "min_p": 0.01})
+    assert [c.index for c in r.choices] == [0, 1, 2] and r.usage.completion_tokens <= 15
+
+
+def chat_logprobs():
+    r = client.chat.completions.create(model=MODEL, messages=ASK, temperature=0, max_tokens=4, logprobs=True, top_logprobs=5)
+    lp = r.choices[0].logprobs.content
+    assert [t.token for t in lp] == ["The", " capital", " of", " France"]
+    assert all(len(t.top_logprobs) == 5 and t.top_logprobs[0].token == t.token for t in lp)
+    assert bytes(lp[1].bytes) == b" capital" and all(t.logprob <= 0 for t in lp)
+
+
+def chat_stream_logprobs():
+    s = client.chat.completions.create(model=MODEL, messages=ASK, temperature=0, max_tokens=4, logprobs=True, stream=True)
+    lp = [t.token for c in s for t in (c.choices[0].logprobs.content if c.choices[0].logprobs else [])]
+    assert lp == ["The", " capital", " of", " France"], lp
+
+
+def chat_early_close():
+    s = client.chat.completions.create(model=MODEL, messages=ASK, max_tokens=1000, stream=True, extra_body={"ignore_eos": True})
+    next(iter(s))
+    s.close()
+
+
+def completions():
+    r = client.completions.create(model=MODEL, prompt=["The capital of France is", "Once upon a"], max_tokens=2, temperature=0,
+                                  logprobs=2)
+    assert r.choices[0].text == " Paris." and r.choices[0].finish_reason == "length" and len(r.choices) == 2
+    lp = r.choices[0].logprobs
+    assert lp.tokens == [" Paris", "."] and len(lp.top_logprobs[0]) == 2 and lp.text_offset == [0, 6]
+
+
+def completions_stream():
+    s = client.completions.create(model=MODEL, prompt=[504, 3575, 282, 4649, 314], max_tokens=2, temperature=0, stream=True,
+                                  echo=True, stream_options={"include_usage": True})
+    chunks = list(s)
+    assert "".join(c.choices[0].text for c in chunks if c.choices) == "The capital of France is Paris."
+    assert chunks[-1].usage.total_tokens == 7
+
+
+def refused(kind, param, call):
+    try:
+        call()
+    except kind as e:
+        assert e.param == param, e.param
+        assert e.request_id and e.request_id.startswith("req-")
+        return e
+    raise AssertionError(f"{kind.__name__} was not raised")
+
+
+def errors():
+    bad = openai.BadRequestError
+    refused(bad, "temperature", lambda: client.chat.completions.create(model=MODEL, messages=ASK, temperature=9))
+    refused(bad, "messages", lambda: client.chat.completions.create(model=MODEL, messages=[]))
+    refused(bad, "response_format", lambda: client.chat.completions.create(model=MODEL, messages=ASK,
+                                                                           response_format={"type": "json_object"}))
+    refused(openai.NotFoundError, "model", lambda: client.chat.completions.create(model="gpt-4o", messages=ASK))
+    refused(openai.NotFoundError, "model", lambda: client.models.retrieve("nothing"))
+    e = refused(bad, "messages", lambda: client.chat.completions.create(
+        model=MODEL, messages=[{"role": "user", "content": "word " * 20000}]))
+    assert e.code == "context_length_exceeded"
+    other = openai.OpenAI(base_url=URL + "/v1", api_key="sk-wrong", max_retries=0)
+    refused(openai.AuthenticationError, None, other.models.list)
+
+
+def asynchronous():
+    async def go():
+        many = openai.AsyncOpenAI(base_url=URL + "/v1", api_key=KEY)
+        answers = await asyncio.gather(*(many.chat.completions.create(model=MODEL, messages=ASK, temperature=0, max_tokens=20)
+                                         for _ in range(32)))
+        s = await many.chat.completions.create(model=MODEL, messages=ASK, temperature=0, max_tokens=20, stream=True)
+        text = "".join([c.choices[0].delta.content or "" async for c in s])
+        return [a.choices[0].message.content for a in answers] + [text]
+    assert asyncio.run(go()) == [PARIS] * 33
+
+
+failed = 0
+tests = [models_list, chat, chat_stream, chat_stream_helper, chat_many, chat_logprobs, chat_stream_logprobs, chat_early_close,
+         completions, completions_stream, errors, asynchronous]
+for i, test in enumerate(tests, 1):
+    try:
+        test()
+        print(f"ok {i} - openai {openai.__version__}: {test.__name__}")
+    except Exception as e:  # any failure is this test's
+        failed = 1
+        print(f"not ok {i} - openai {openai.__version__}: {test.__name__}\n# {type(e).__name__}: {e}")
+print(f"1..{len(tests)}")
+sys.exit(failed)
