@@ -43,7 +43,7 @@ test-long: test test-san
 	@CRIA_ORACLE_PYTHON="$$(scripts/oracle-env)" TEST_TIMEOUT=3600 scripts/run-tests --long $(BUILD)
 
 bench: all
-	@for b in infer kernels quantize speculation tokenizer; do echo "== bench/$$b"; bench/$$b --build $(BUILD) || exit 1; done
+	@for b in infer kernels quantize serve speculation tokenizer; do echo "== bench/$$b"; bench/$$b --build $(BUILD) || exit 1; done
 
 fuzz:
 	@scripts/deps install build fuzz

@@ -179,12 +179,14 @@ static void print_banner(const struct session *s)
 {
     const struct engine_plan *p = engine_plan(s->engine);
     const struct model_info *i = model_info(s->model);
+    char seqs[16] = "";
+    if (p->n_seqs > 1) snprintf(seqs, sizeof seqs, "%d x ", (int)p->n_seqs);
     log_info(
         "%s: %s, %.0f M parameters | kernels %s, %d thread%s | weights %.0f MB (mapped), cache "
-        "%.0f MB for %d tokens, work %.0f MB, %.1f GB free",
+        "%.0f MB for %s%d tokens, work %.0f MB, %.1f GB free",
         i->name ? i->name : path_base(i->path), i->type_name, (double)i->n_params / 1e6, p->isa,
         p->n_threads, p->n_threads == 1 ? "" : "s", (double)p->weight_bytes / 1e6,
-        (double)p->cache_bytes / 1e6, p->n_ctx, (double)p->work_bytes / 1e6,
+        (double)p->cache_bytes / 1e6, seqs, p->n_ctx, (double)p->work_bytes / 1e6,
         (double)p->available_bytes / 1e9);
 }
 
