@@ -92,13 +92,13 @@ static void on_bytes(struct evbuffer *in, const struct evbuffer_cb_info *info, v
         if (c->fd >= 0 && c->fd < s->n_fds) s->conn_of_fd[c->fd] = c;
     }
     if (c->state == CONN_BUSY || c->state == CONN_FLUSHING) {
-        if (evbuffer_get_length(in) > MAX_PIPELINED_BYTES) conn_cut(c);
+        if (evbuffer_get_length(in) > MAX_PIPELINED_BYTES) conn_cut(c, true);
         return;
     }
     if (c->begin_ns == 0) c->begin_ns = clock_ns();
     c->n_in += info->n_added;
     s->n_unhandled_bytes += info->n_added;
-    if (s->n_unhandled_bytes > MAX_UNHANDLED_BYTES) conn_cut(c);
+    if (s->n_unhandled_bytes > MAX_UNHANDLED_BYTES) conn_cut(c, true);
     scan_bytes(c, in, info->n_added);
 }
 
@@ -186,10 +186,16 @@ void conn_end(struct conn *c, struct evhttp_request *req)
     evhttp_request_set_on_complete_cb(req, on_sent, c);
 }
 
-void conn_cut(struct conn *c)
+/* Behind a plain shutdown the kernel would go on offering what the client does not read; with no
+ * time to linger the close that follows resets the connection. */
+void conn_cut(struct conn *c, bool drops_output)
 {
     const int fd = c->fd >= 0 ? c->fd : (int)bufferevent_getfd(c->bev);
-    if (fd >= 0) shutdown(fd, SHUT_RDWR);
+    const struct linger none = {.l_onoff = 1, .l_linger = 0};
+    c->is_cut = true;
+    if (fd < 0) return;
+    if (drops_output) setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    shutdown(fd, SHUT_RDWR);
 }
 
 size_t conn_unread(const struct conn *c)
@@ -221,8 +227,8 @@ static void sweep_answer(struct conn *c, int64_t now_ns)
     if (n == 0 || n < c->n_unread) c->read_ns = now_ns;
     c->n_unread = n;
     if (now_ns - c->read_ns > STALL_S * S_NS) {
-        c->server->metrics.n_slow_readers++;
-        conn_cut(c);
+        c->server->metrics.n_slow_readers += !c->is_cut;
+        conn_cut(c, true);
     } else if (c->ex) {
         exchange_ping(c->ex, now_ns);
     }
@@ -239,10 +245,10 @@ void conn_sweep(struct server *s, int64_t now_ns)
         } else if (c->state == CONN_BUSY || c->state == CONN_FLUSHING) {
             sweep_answer(c, now_ns);
         } else if (s->is_draining && !c->begin_ns) {
-            conn_cut(c);
+            conn_cut(c, false);
         } else if (is_late(c, now_ns)) {
-            s->metrics.n_late_headers++;
-            conn_cut(c);
+            s->metrics.n_late_headers += !c->is_cut;
+            conn_cut(c, true);
         }
     }
 }

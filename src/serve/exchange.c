@@ -215,11 +215,11 @@ void exchange_stream_begin(struct exchange *ex)
 bool exchange_stream_send(struct exchange *ex, const char *bytes, size_t n)
 {
     struct server *s = ex->server;
-    if (conn_unread(ex->conn) > MAX_UNREAD_BYTES) {
+    if (!ex->conn->is_cut && conn_unread(ex->conn) > MAX_UNREAD_BYTES) {
         s->metrics.n_slow_readers++;
-        conn_cut(ex->conn);
-        return false;
+        conn_cut(ex->conn, true);
     }
+    if (ex->conn->is_cut) return false;
     evbuffer_drain(s->out, evbuffer_get_length(s->out));
     evbuffer_add(s->out, bytes, n);
     evhttp_send_reply_chunk(ex->req, s->out);

@@ -155,6 +155,11 @@ void generation_begin(struct exchange *ex, enum gen_api api, const void *body, s
         ok = refuse(&r, REFUSAL_NO_MODEL, "model",
                     "model: there is no \"%.80s\" here; the model is %s", g->params.model,
                     s->model_id);
+    /* an echo is written at once, and must not look like a client that does not read */
+    if (ok && g->params.echoes && g->params.is_stream && n_bytes > MAX_UNREAD_BYTES / 2)
+        ok = refuse(&r, REFUSAL_VALUE, "echo",
+                    "echo: a body of %zu bytes; a stream echoes at most %d, leave out stream",
+                    n_bytes, MAX_UNREAD_BYTES / 2);
     ok = ok && read_prompts(g, &r) && make_choices(g, &r);
     if (g) memcpy(ex->figures.unknown, g->params.unknown.names, sizeof ex->figures.unknown);
     if (!ok) {

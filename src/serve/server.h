@@ -91,6 +91,7 @@ struct conn {
     int64_t begin_ns;    /* first byte of the request that is coming; 0: none */
     size_t n_in;         /* its bytes */
     struct header_scan scan;
+    bool is_cut;     /* by conn_cut(); libevent will notice */
     size_t n_unread; /* of the answer, when last looked */
     int64_t read_ns; /* when it was less */
 };
@@ -102,8 +103,9 @@ struct bufferevent *conn_new(struct event_base *base, void *server);
 struct conn *conn_begin(struct server *s, struct evhttp_request *req);
 /* Its answer has been handed over: waits for the socket, then for the next request. */
 void conn_end(struct conn *c, struct evhttp_request *req);
-/* Closes the socket; the rest happens when libevent notices. */
-void conn_cut(struct conn *c);
+/* Closes the socket; the rest happens when libevent notices. `drops_output`: what was written and
+ * not read is thrown away. */
+void conn_cut(struct conn *c, bool drops_output);
 /* Once a second: who is late, stalled, or idle while we drain. */
 void conn_sweep(struct server *s, int64_t now_ns);
 /* After evhttp_free(): those that never had a request. */

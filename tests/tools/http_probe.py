@@ -76,7 +76,7 @@ def slow_reader():
     s = socket.socket()
     s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     s.connect((host, int(port)))
-    s.sendall(post("/v1/completions", {"prompt": "x", "max_tokens": 2000, "n": 4, "logprobs": 20, "stream": True,
+    s.sendall(post("/v1/completions", {"prompt": "x", "max_tokens": 2000, "n": 16, "logprobs": 20, "stream": True,
                                        "ignore_eos": True}))
     begin = time.time()
     for _ in range(120):
