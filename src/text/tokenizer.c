@@ -205,6 +205,7 @@ static bool encode_fragment(struct encoding *e, const char *s, size_t n, struct 
 /* Ordinary text: added tokens first, then what lies between them. */
 static bool encode_run(struct encoding *e, const char *s, size_t n, struct err *err)
 {
+    if (n == 0) return true; /* s may be NULL */
     size_t at = 0;
     struct special_hit hit;
     while (specials_find(&e->t->user, s, n, at, &hit)) {
