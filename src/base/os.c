@@ -8,7 +8,7 @@
  * root, because a parent's limit binds too. Inside a container the path in /proc/self/cgroup may
  * name a group that is mounted as the root: names that do not exist are passed over.
  *
- * hwloc is loaded anew at each os_cores() (about 5 ms): no state is kept here.
+ * hwloc is loaded anew at each os_cores() and os_core_cpus() (about 5 ms): no state is kept here.
  *
  * Begin reading at limit_upwards().
  */
@@ -30,7 +30,7 @@
 #define HUGE_PAGE_BYTES ((size_t)2 << 20)
 #define NO_LIMIT UINT64_MAX
 
-enum { PATH_BYTES = 1024, MAX_CPUS = 8192 };
+enum { PATH_BYTES = 1024 };
 
 /* Reads the first line of DIR/NAME. */
 static bool read_line(const char *dir, const char *name, char *line, int n_line)
@@ -182,15 +182,22 @@ static int limit_cpus(int n)
 
 static int affinity_threads(void)
 {
-    cpu_set_t *set = CPU_ALLOC(MAX_CPUS);
-    const size_t n_bytes = CPU_ALLOC_SIZE(MAX_CPUS);
+    cpu_set_t *set = CPU_ALLOC(OS_MAX_CPUS);
+    const size_t n_bytes = CPU_ALLOC_SIZE(OS_MAX_CPUS);
     int n = 0;
     if (set && sched_getaffinity(0, n_bytes, set) == 0) n = CPU_COUNT_S(n_bytes, set);
     CPU_FREE(set);
     return n > 0 ? n : (int)sysconf(_SC_NPROCESSORS_ONLN);
 }
 
-static int hwloc_cores(void)
+/* Numbers beyond OS_MAX_CPUS are left out. */
+static void copy_cpus(struct os_cpus *to, hwloc_const_cpuset_t from)
+{
+    for (unsigned i = 0; i < sizeof to->word / sizeof to->word[0]; i++)
+        to->word[i] = hwloc_bitmap_to_ith_ulong(from, i);
+}
+
+int os_core_cpus(struct os_cpus *cores, int n_max)
 {
     hwloc_topology_t topology;
     int n = 0;
@@ -201,6 +208,8 @@ static int hwloc_cores(void)
                                                HWLOC_TOPOLOGY_FLAG_IS_THISSYSTEM) == 0 &&
         hwloc_topology_load(topology) == 0)
         n = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_CORE);
+    for (int i = 0; i < n && i < n_max; i++)
+        copy_cpus(&cores[i], hwloc_get_obj_by_type(topology, HWLOC_OBJ_CORE, (unsigned)i)->cpuset);
     hwloc_topology_destroy(topology);
     return n;
 }
@@ -215,7 +224,7 @@ int64_t clock_ns(void)
 int os_cores(void)
 {
     const int n_threads = affinity_threads();
-    const int n_cores = hwloc_cores();
+    const int n_cores = os_core_cpus(NULL, 0);
     return limit_cpus(n_cores >= 1 && n_cores < n_threads ? n_cores : n_threads);
 }
 

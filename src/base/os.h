@@ -14,6 +14,15 @@ int64_t clock_ns(void); /* monotonic */
 int os_cores(void);
 int os_threads(void);
 
+/* A set of hardware threads, as the kernel numbers them. */
+#define OS_MAX_CPUS 8192
+struct os_cpus {
+    unsigned long word[OS_MAX_CPUS / (8 * sizeof(unsigned long))];
+};
+/* The hardware threads of each physical core that this process may use, into cores [n_max].
+ * Returns how many cores there are, maybe more than n_max; 0 if the system does not tell. */
+int os_core_cpus(struct os_cpus *cores, int n_max);
+
 uint64_t os_memory_total(void);     /* bytes; the cgroup limit where it is lower */
 uint64_t os_memory_available(void); /* bytes that can be had without swapping */
 

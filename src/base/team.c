@@ -86,7 +86,8 @@ struct team {
     void *arg;
     int n;
     int64_t spin_ns;
-    int n_started; /* threads that must be joined */
+    int n_started;        /* threads that must be joined */
+    struct os_cpus *core; /* [n], of each member; NULL: not bound */
     struct worker {
         struct team *team;
         int i;
@@ -218,16 +219,72 @@ void team_free(struct team *t)
     t->fn = NULL;
     raise_word(&t->run); /* O1: the threads see fn == NULL and end */
     for (int i = 0; i < t->n_started; i++) (void)pthread_join(t->workers[i].thread, NULL);
+    free(t->core);
     free(t->workers);
     free(t);
 }
+
+/* ---- binding to cores ---- */
+
+/* What the system answers is 0 or an error number. */
+static int bind_thread(pthread_t thread, const struct os_cpus *cpus)
+{
+    return pthread_setaffinity_np(thread, sizeof *cpus, (const void *)cpus);
+}
+
+/* False without an error: then the thread stays unbound. */
+static bool bind_caller(const struct team *t, struct os_cpus *before)
+{
+    return t->core && pthread_getaffinity_np(pthread_self(), sizeof *before, (void *)before) == 0 &&
+           bind_thread(pthread_self(), &t->core[0]) == 0;
+}
+
+/* Binds all threads, or none: `before` is where the caller, and so they, were. */
+static int bind_all(struct team *t, const struct os_cpus *core, const struct os_cpus *before)
+{
+    int rc = bind_thread(pthread_self(), &core[0]);
+    for (int i = 1; i < t->n && rc == 0; i++) rc = bind_thread(t->workers[i - 1].thread, &core[i]);
+    (void)bind_thread(pthread_self(), before);
+    for (int i = 1; i < t->n && rc != 0; i++) (void)bind_thread(t->workers[i - 1].thread, before);
+    return rc;
+}
+
+bool team_pin(struct team *t, struct err *err)
+{
+    struct os_cpus before;
+    struct os_cpus *core = calloc((size_t)t->n, sizeof *core);
+    if (!core) return err_set(err, ERR_MEMORY, "no memory to pin %d threads; free memory", t->n);
+    const int n_cores = os_core_cpus(core, t->n);
+    int rc = 0;
+    if (n_cores < t->n) {
+        free(core);
+        return n_cores > 0
+                   ? err_set(err, ERR_USAGE,
+                             "%d threads cannot be pinned to %d physical cores; use at most %d",
+                             t->n, n_cores, n_cores)
+                   : err_set(err, ERR_IO, "the system does not tell its cores; do not pin threads");
+    }
+    rc = pthread_getaffinity_np(pthread_self(), sizeof before, (void *)&before);
+    if (rc == 0) rc = bind_all(t, core, &before);
+    if (rc != 0) {
+        free(core);
+        return err_set(err, ERR_IO, "threads cannot be pinned: %s; do not pin them",
+                       sys_reason(rc));
+    }
+    t->core = core;
+    return true;
+}
+
+/* ---- running ---- */
 
 int team_size(const struct team *t) { return t->n; }
 
 void team_run(struct team *t, team_fn *fn, void *arg)
 {
     const struct member me = {.team = t, .i = 0, .n = t->n};
+    struct os_cpus before;
     assert(fn);
+    const bool is_bound = bind_caller(t, &before);
     if (t->n > 1) {
         t->fn = fn;
         t->arg = arg;
@@ -235,6 +292,7 @@ void team_run(struct team *t, team_fn *fn, void *arg)
     }
     fn(&me, arg);
     team_barrier(&me);
+    if (is_bound) (void)bind_thread(pthread_self(), &before);
 }
 
 void team_barrier(const struct member *me)

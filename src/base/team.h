@@ -32,6 +32,10 @@ typedef void team_fn(const struct member *me, void *arg);
 /* Starts n_threads - 1 threads (the caller of team_run is member 0), 1 <= n_threads <= 512. */
 struct team *team_new(int n_threads, struct err *err);
 void team_free(struct team *t); /* NULL is fine */
+/* Binds each member to a physical core of its own: the threads for good, the caller of team_run()
+ * while that runs. ERR_USAGE when there are more members than cores, ERR_IO when the system
+ * refuses; then the threads are where they were. */
+bool team_pin(struct team *t, struct err *err) CRIA_CHECK;
 int team_size(const struct team *t);
 
 /* Runs fn on all members and returns when all have returned. */

@@ -45,6 +45,7 @@ static const struct option engine_rows[] = {
     /* clang-format off */
     /* name     letter arg      kind       min max      default choices    rep    help */
     {"threads", 't',  "N",      OPT_INT,   0,  512,     "0",    NULL,      false, "threads; 0: one per physical core"},
+    {"pin",     0,    NULL,     OPT_FLAG,  0,  0,       NULL,   NULL,      false, "bind each thread to a physical core of its own"},
     {"ctx",     'c',  "N",      OPT_INT,   0,  1048576, "0",    NULL,      false, "longest sequence in tokens; 0: the model's, at most 8192"},
     {"batch",   'b',  "N",      OPT_INT,   1,  16384,   "512",  NULL,      false, "most tokens in one step"},
     {"kv",      0,    "TYPE",   OPT_NAME,  0,  0,       "f16",  kv_names,  false, "type of the cached keys and values"},
@@ -102,6 +103,7 @@ struct engine_options options_engine(const struct args *a)
     const struct dtype_info *kv = dtype_by_name(args_str(a, "kv"));
     return (struct engine_options){
         .n_threads = (int)args_int(a, "threads"),
+        .pins_threads = args_flag(a, "pin"),
         .isa = args_str(a, "isa"),
         .n_ctx = (int32_t)args_int(a, "ctx"),
         .n_seqs = 1,
@@ -182,12 +184,12 @@ static void print_banner(const struct session *s)
     char seqs[16] = "";
     if (p->n_seqs > 1) snprintf(seqs, sizeof seqs, "%d x ", (int)p->n_seqs);
     log_info(
-        "%s: %s, %.0f M parameters | kernels %s, %d thread%s | weights %.0f MB (mapped), cache "
+        "%s: %s, %.0f M parameters | kernels %s, %d thread%s%s | weights %.0f MB (mapped), cache "
         "%.0f MB for %s%d tokens, work %.0f MB, %.1f GB free",
         i->name ? i->name : path_base(i->path), i->type_name, (double)i->n_params / 1e6, p->isa,
-        p->n_threads, p->n_threads == 1 ? "" : "s", (double)p->weight_bytes / 1e6,
-        (double)p->cache_bytes / 1e6, seqs, p->n_ctx, (double)p->work_bytes / 1e6,
-        (double)p->available_bytes / 1e9);
+        p->n_threads, p->n_threads == 1 ? "" : "s", p->is_pinned ? " pinned" : "",
+        (double)p->weight_bytes / 1e6, (double)p->cache_bytes / 1e6, seqs, p->n_ctx,
+        (double)p->work_bytes / 1e6, (double)p->available_bytes / 1e9);
 }
 
 /* A command without the draft group has n_draft 0. */

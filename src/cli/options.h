@@ -10,7 +10,7 @@
 #include "infer/engine.h"
 
 extern const struct option_group model_group;    /* --model */
-extern const struct option_group engine_group;   /* --threads --ctx --kv --isa --batch */
+extern const struct option_group engine_group;   /* --threads --pin --ctx --kv --isa --batch */
 extern const struct option_group draft_group;    /* --draft --draft-model */
 extern const struct option_group sampling_group; /* --temp --top-k ... --seed */
 

@@ -99,6 +99,7 @@ static bool fill_plan(struct engine *e, const struct engine_options *o, const st
     e->plan = (struct engine_plan){
         .isa = ops->name,
         .n_threads = o->n_threads,
+        .is_pinned = o->pins_threads,
         .n_ctx = o->n_ctx,
         .n_seqs = o->n_seqs,
         .weight_bytes = model_info(e->model)->file_bytes,
@@ -140,6 +141,8 @@ static bool make_parts(struct engine *e, const struct engine_options *o, const s
 {
     e->team = team_new(o->n_threads, err);
     if (!e->team) return false;
+    if (o->pins_threads && !team_pin(e->team, err))
+        return err_wrap(err, "n_threads (--threads, --pin)");
     e->forward =
         forward_new(e->model, ops, e->team, e->max_batch_tok, e->max_logit_rows, e->n_ctx, err);
     if (!e->forward) return false;

@@ -21,6 +21,7 @@ struct engine;
 #define ENGINE_MAX_DRAFT 6
 struct engine_options {
     int n_threads;          /* 0: one per physical core */
+    bool pins_threads;      /* each to a physical core of its own, see team_pin() */
     const char *isa;        /* NULL: best, or CRIA_ISA in the environment (read by cli) */
     int32_t n_ctx;          /* longest sequence; 0: min(the model's, 8192) */
     int32_t n_seqs;         /* answers at once, 1..256; 0: 1 */
@@ -38,6 +39,7 @@ struct engine_options {
 struct engine_plan {
     const char *isa;
     int n_threads;
+    bool is_pinned;
     int32_t n_ctx, n_seqs;
     uint64_t weight_bytes, cache_bytes, work_bytes, available_bytes;
 };

@@ -267,6 +267,56 @@ static void test_members_leave_signals_to_the_caller(void **state)
     assert_true(is_blocked[1] && is_blocked[2]);
 }
 
+static void see_cpus(const struct member *me, void *arg)
+{
+    struct os_cpus *seen = arg;
+    if (pthread_getaffinity_np(pthread_self(), sizeof seen[0], (void *)&seen[me->i]) != 0)
+        memset(&seen[me->i], 0, sizeof seen[0]);
+}
+
+/* Each member is on its core, no two on one; the caller is where it was when the run is over. */
+static void test_pinned_members_have_a_core_each(void **state)
+{
+    (void)state;
+    struct err err = {0};
+    static struct os_cpus core[MAX_MEMBERS], seen[MAX_MEMBERS], before, after;
+    const struct member caller = {.i = 0};
+    const int n_cores = os_core_cpus(core, MAX_MEMBERS);
+    const int n = n_cores < MAX_MEMBERS ? n_cores : MAX_MEMBERS;
+    if (n < 1) skip();
+    struct team *t = team_new(n, &err);
+    assert_ok(t, &err);
+    see_cpus(&caller, &before);
+    assert_ok(team_pin(t, &err), &err);
+    see_cpus(&caller, &after);
+    assert_memory_equal(&after, &before, sizeof before);
+    for (int k = 0; k < 3; k++) {
+        team_run(t, see_cpus, seen);
+        assert_memory_equal(seen, core, (size_t)n * sizeof *core);
+        see_cpus(&caller, &after);
+        assert_memory_equal(&after, &before, sizeof before);
+    }
+    team_free(t);
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < i; j++)
+            for (size_t k = 0; k < ARRAY_LEN(core[i].word); k++)
+                assert_false(core[i].word[k] & core[j].word[k]);
+}
+
+static void test_more_members_than_cores_are_not_pinned(void **state)
+{
+    (void)state;
+    struct err err = {0};
+    const int n = os_core_cpus(NULL, 0) + 1;
+    if (n > 512) skip();
+    struct team *t = team_new(n, &err);
+    assert_ok(t, &err);
+    assert_false(team_pin(t, &err));
+    assert_true(err.code == ERR_USAGE || n == 1);
+    assert_non_null(strstr(err.text, "cores"));
+    team_free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -278,6 +328,8 @@ int main(void)
         cmocka_unit_test(test_chunks_are_taken_once_a_round),
         cmocka_unit_test(test_rounds_need_no_barrier),
         cmocka_unit_test(test_members_leave_signals_to_the_caller),
+        cmocka_unit_test(test_pinned_members_have_a_core_each),
+        cmocka_unit_test(test_more_members_than_cores_are_not_pinned),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

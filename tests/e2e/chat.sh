@@ -25,6 +25,8 @@ if [ ! -f "$model" ]; then
 	exit 0
 fi
 
+refuses 2 "512 threads|physical core|--pin" "$CRIA" chat -q -m "$model" --pin -t 512
+say $? "more threads than cores cannot be pinned"
 chat ''
 [ $rc = 0 ] && err '^> What is the capital of France' && out Paris && err 'tokens/s'
 say $? "nothing on stdin: a question for demonstration is shown and answered"
@@ -111,7 +113,7 @@ say $? "--context-shift forgets old turns and goes on"
 ticks() { awk '{print $14 + $15}' "/proc/$1/stat"; }
 mkfifo "$dir/stdin"
 exec 5<> "$dir/stdin"
-"$CRIA" chat -m "$model" < "$dir/stdin" > "$dir/out" 2> "$dir/err" &
+"$CRIA" chat -m "$model" --pin < "$dir/stdin" > "$dir/out" 2> "$dir/err" &
 pid=$!
 echo 'What is the capital of France?' >&5
 for _ in $(seq 300); do err 'tokens/s' && break; sleep 0.1; done
@@ -122,6 +124,10 @@ after=$(ticks $pid)
 echo "# waiting for a line: $((after - before)) ticks in 2 s, $before before"
 [ "$before" -gt 0 ] && [ $((after - before)) -le 2 ]
 say $? "waiting for a line takes no processor time"
+# The threads are bound, each elsewhere; the caller is bound only while a step runs.
+cpus() { sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' /proc/$pid/task/*/status; }
+err 'threads? pinned' && [ "$(cpus | sort -u | wc -l)" = "$(ls /proc/$pid/task | wc -l)" ]
+say $? "--pin: each thread has a core of its own"
 kill $pid
 wait $pid 2> /dev/null
 exec 5>&-

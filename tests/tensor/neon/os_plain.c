@@ -14,3 +14,10 @@ int64_t clock_ns(void)
 }
 
 int os_threads(void) { return 1; /* emulated threads should not spin */ }
+
+int os_core_cpus(struct os_cpus *cores, int n_max)
+{
+    (void)cores;
+    (void)n_max;
+    return 0;
+}
