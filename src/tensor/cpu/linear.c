@@ -12,10 +12,10 @@
  * integers (linear_avx2.c, linear_avx512.c); float weights and plain C stay in float.
  *
  * Many tokens: bound by arithmetic. The tokens are packed once, in blocks of 16 side by side, by
- * all members together; then each member takes strips of output rows, converts a strip and a block
- * of k into its scratch, and multiplies it with all tokens, the weights as rows of A, the tokens as
- * columns of B. So weights are converted in the order in which they lie, and only activations and
- * results are ever transposed.
+ * all members together; then strips of output rows are dealt out, and a member converts a strip and
+ * a block of k into its scratch, and multiplies it with all tokens, the weights as rows of A, the
+ * tokens as columns of B. So weights are converted in the order in which they lie, and only
+ * activations and results are ever transposed.
  *
  * Quantized weights on AVX512-VNNI and AVX2 are multiplied as integers with activations rounded to
  * 8 bits, as for few tokens; packing and layout of that way are linear_vnni.c's and
@@ -170,9 +170,10 @@ static void put_dots(const struct linear_out *out, const float *dot, int64_t row
         }
 }
 
-static void few_rows(const struct few_in *in, const struct linear_out *out, int64_t begin,
-                     int64_t end, const struct linear_kit *kit)
+static void few_rows(const void *prepared, const struct linear_out *out, int64_t begin, int64_t end,
+                     const struct linear_kit *kit)
 {
+    const struct few_in *in = prepared;
     dot_rows_fn *fn = kit->dot[out->w->dtype];
     for (int64_t r = begin; r < end; r += DOT_ROWS) {
         _Alignas(64) float dot[DOT_ROWS * FEW];
@@ -292,15 +293,16 @@ static void put_block(const struct many *m, const struct linear_out *out, const 
     }
 }
 
-static void many_rows(const struct many *m, const struct linear_out *out, int64_t begin,
-                      int64_t end)
+static void many_rows(const void *packed, const struct linear_out *out, int64_t begin, int64_t end,
+                      const struct linear_kit *kit)
 {
+    const struct many *m = packed;
     struct strip s = {.w = out->w,
                       .k = m->a->k,
                       .k_pad = m->p->k_pad,
                       .n_tok = m->a->n_tok,
                       .n_blocks = m->n_blocks,
-                      .form = m->kit->form[out->w->dtype],
+                      .form = kit->form[out->w->dtype],
                       .xf = m->xf,
                       .xp = m->xh,
                       .xh = m->xh,
@@ -313,35 +315,41 @@ static void many_rows(const struct many *m, const struct linear_out *out, int64_
         s.n_rows = min_i64(STRIP, end - s.row);
         if (s.form == FORM_INT8 || s.form == FORM_PAIRS) {
             if (s.form == FORM_INT8)
-                m->kit->strip_int8(&s);
+                kit->strip_int8(&s);
             else
-                m->kit->strip_pairs(&s);
+                kit->strip_pairs(&s);
             continue;
         }
         if (s.form == FORM_F32)
-            strip_f32(&s, m->kit->cpu);
+            strip_f32(&s, kit->cpu);
         else
-            m->kit->strip_bf16(&s);
+            kit->strip_bf16(&s);
         for (int64_t b = 0; b * LANES < m->a->n_tok; b++) put_block(m, out, &s, b);
     }
 }
 
 /* ---- both --------------------------------------------------------------------------------- */
 
-/* This member's part [*begin, *end) of the rows of output i: the rows of all outputs are shared
- * out as one range, so that small products beside large ones do not wait for each other. */
-static void my_rows(const struct member *me, const struct linear_args *a, int64_t grain, int32_t i,
-                    int64_t *begin, int64_t *end)
+/* Rows [begin, end) of one output. */
+typedef void rows_fn(const void *in, const struct linear_out *out, int64_t begin, int64_t end,
+                     const struct linear_kit *kit);
+
+/* Deals the rows of all outputs out as one range, so that small products beside large ones do not
+ * wait for each other, and members that are late are helped. */
+static void deal_rows(const struct member *me, const struct linear_args *a, int64_t grain,
+                      rows_fn *fn, const void *in, const struct linear_kit *kit)
 {
-    int64_t total = 0, first = 0;
-    for (int32_t j = 0; j < a->n_out; j++) {
-        if (j == i) first = total;
-        total += a->out[j].w->shape[0];
+    int64_t total = 0, begin = 0, end = 0;
+    for (int32_t i = 0; i < a->n_out; i++) total += a->out[i].w->shape[0];
+    struct team_deal deal = team_deal(me, total, grain);
+    while (team_deal_next(me, &deal, &begin, &end)) {
+        int64_t first = 0;
+        for (int32_t i = 0; i < a->n_out; i++) {
+            const int64_t n = a->out[i].w->shape[0];
+            fn(in, &a->out[i], max_i64(0, begin - first), min_i64(n, end - first), kit);
+            first += n;
+        }
     }
-    team_share(me, total, grain, begin, end);
-    const int64_t n = a->out[i].w->shape[0];
-    *begin = min_i64(n, max_i64(0, *begin - first));
-    *end = min_i64(n, max_i64(0, *end - first));
 }
 
 enum {
@@ -361,17 +369,21 @@ static void linear_few(const struct member *me, const struct linear_args *a,
     const struct plan p = plan_make(a->n_tok, a->k);
     uint8_t *mine = (uint8_t *)a->work + (size_t)me->i * p.few_bytes;
     const struct few_in in = few_prepare(a, kit, &p, mine);
-    int64_t total = 0, begin = 0, end = 0;
+    deal_rows(me, a, few_chunk(a), few_rows, &in, kit);
+}
+
+/* Rows that a member takes at once: the most that give each member three times or more, and nobody
+ * more than its share in 32s. Fewer rows cost more passes over the tokens. */
+static int64_t many_chunk(const struct member *me, const struct linear_args *a)
+{
+    int64_t total = 0, grain = STRIP;
     for (int32_t i = 0; i < a->n_out; i++) total += a->out[i].w->shape[0];
-    struct team_deal deal = team_deal(me, total, few_chunk(a));
-    while (team_deal_next(me, &deal, &begin, &end)) {
-        int64_t first = 0;
-        for (int32_t i = 0; i < a->n_out; i++) {
-            const int64_t n = a->out[i].w->shape[0];
-            few_rows(&in, &a->out[i], max_i64(0, begin - first), min_i64(n, end - first), kit);
-            first += n;
-        }
+    const int64_t share = round_up((total + me->n - 1) / me->n, 32);
+    for (; grain > 32; grain -= 32) {
+        const int64_t each = ((total + grain - 1) / grain + me->n - 1) / me->n; /* chunks */
+        if (each >= 3 && each * grain <= share) break;
     }
+    return grain;
 }
 
 /* The barriers: nobody packs over tokens that another member still multiplies (this call's last
@@ -401,11 +413,7 @@ static void linear_many(const struct member *me, const struct linear_args *a,
     team_barrier(me);
     pack(me, &m);
     team_barrier(me);
-    for (int32_t i = 0; i < a->n_out; i++) {
-        int64_t begin = 0, end = 0;
-        my_rows(me, a, 32, i, &begin, &end);
-        many_rows(&m, &a->out[i], begin, end);
-    }
+    deal_rows(me, a, many_chunk(me, a), many_rows, &m, kit);
 }
 
 /* A block of tokens [t, t + n) of `a`; `out` gets the outputs' rows moved along. */
