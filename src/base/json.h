@@ -55,6 +55,9 @@ bool json_f64(struct json v, double *out);  /* any number */
 /* UTF-8, NUL-terminated, may hold NULs inside; points into the document. */
 bool json_str(struct json v, const char **s, size_t *n_bytes);
 
+/* A number that no other value of the same document has, rising in the order of the text. */
+static inline size_t json_id(struct json v) { return v.at; }
+
 struct json_iter {
     struct json end, cur; /* private */
     bool is_object;

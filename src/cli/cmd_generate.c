@@ -37,6 +37,7 @@ struct answer {
 struct generation {
     const struct args *a;
     struct session s;
+    struct grammar *grammar; /* or NULL */
     struct ids prompt;
     struct answer answer[MAX_ANSWERS];
     int32_t n_answers;
@@ -268,6 +269,7 @@ static bool fill_request(struct generation *g, struct request_params *p,
         return err_set(err, ERR_USAGE, "--stop: %d times; at most %d", p->n_stop, ENGINE_MAX_STOPS);
     for (int i = 0; i < p->n_stop; i++) p->stop[i] = args_nth(a, "stop", i);
     p->ignores_eos = args_flag(a, "ignore-eos");
+    p->grammar = g->grammar;
     p->shows_special = args_flag(a, "special");
     p->shifts_context = args_flag(a, "context-shift");
     p->n_keep = (int32_t)args_int(a, "keep");
@@ -367,7 +369,8 @@ static int generate_run(const struct args *a, struct err *err)
     struct engine_options opt = options_engine_draft(a);
     opt.n_seqs = g->n_answers;
     if (args_str(a, "dump-logits")) opt.max_logit_rows = 64;
-    bool ok = session_open(a, &opt, &g->s, err) && generate(g, err);
+    bool ok = options_grammar(a, &g->grammar, err) && session_open(a, &opt, &g->s, err) &&
+              generate(g, err);
     if (ok && g->is_json)
         ok = print_json(g, err);
     else if (ok)
@@ -382,6 +385,7 @@ static int generate_run(const struct args *a, struct err *err)
     }
     ids_release(&g->prompt);
     session_close(&g->s);
+    grammar_free(g->grammar);
     free(g);
     return ok ? 0 : 1;
 }
@@ -410,7 +414,7 @@ static const struct option options[] = {
 };
 
 static const struct option_group *const groups[] = {&model_group, &engine_group, &draft_group,
-                                                    &sampling_group, NULL};
+                                                    &constraint_group, &sampling_group, NULL};
 
 const struct command cmd_generate = {
     .name = "generate",

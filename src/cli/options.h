@@ -12,6 +12,7 @@
 extern const struct option_group model_group;    /* --model */
 extern const struct option_group engine_group;   /* --threads --pin --ctx --kv --isa --batch */
 extern const struct option_group draft_group;    /* --draft --draft-model */
+extern const struct option_group constraint_group; /* --json-schema --regex --grammar */
 extern const struct option_group sampling_group; /* --temp --top-k ... --seed */
 
 /* The path of the model: --model, or the default model in the cache. `path` (1024 bytes) is filled.
@@ -29,6 +30,9 @@ struct engine_options options_engine_draft(const struct args *a);
 bool options_sampling(const struct args *a, const struct tokenizer *t,
                       struct logit_bias bias[SAMPLER_MAX_BIAS], struct sampler_params *out,
                       struct err *err) CRIA_CHECK;
+
+/* What the constraint group asks for: *out is NULL if nothing, else the caller's to free. */
+bool options_grammar(const struct args *a, struct grammar **out, struct err *err) CRIA_CHECK;
 
 /* A model and an engine on it, as most commands want them. */
 struct session {

@@ -72,7 +72,8 @@ void answer_begin(struct engine *e, struct answer *a, struct request *r, int32_t
     a->is_waiting = i > 0;
     a->n_fed = a->n_lead = a->n_generated = a->n_drafted = a->n_accepted = 0;
     guess_begin(&a->guess);
-    a->stream = (struct decode_stream){.is_started = continues_text(e, r)};
+    /* a grammar means the text as its tokens spell it, a leading space too */
+    a->stream = (struct decode_stream){.is_started = r->masks || continues_text(e, r)};
     buf_clear(&a->held);
     a->line.n_ids = r->params.n_prompt;
     memcpy(a->line.ids, r->prompt, (size_t)r->params.n_prompt * sizeof *r->prompt);
@@ -91,7 +92,7 @@ static void leave(struct engine *e, struct request *r)
     if (--r->n_left > 0) return;
     e->n_pages_committed -= r->n_pages;
     e->cell_used[r->handle % N_CANCEL_CELLS] = 0;
-    request_free(r);
+    request_free(e, r);
 }
 
 /* Tells the last event and gives the slot back. */
@@ -148,7 +149,8 @@ static void shift(struct engine *e, struct answer *a)
 static enum finish reason_to_end(const struct engine *e, const struct answer *a, bool is_stop)
 {
     const struct request_params *p = &a->req->params;
-    if (is_stop) return FINISH_STOP;
+    if (is_stop || (a->req->masks && constraint_is_over(&a->req->constraint[a->i_answer])))
+        return FINISH_STOP;
     if (p->n_predict >= 0 && a->n_generated >= p->n_predict) return FINISH_LENGTH;
     if (a->line.n_ids > e->n_ctx && !p->shifts_context) return FINISH_CONTEXT;
     return FINISH_NONE;
@@ -180,6 +182,25 @@ static void drop_told(struct buf *held, size_t n)
     memmove(held->data, held->data + n, held->n_bytes + 1); /* and its NUL */
 }
 
+bool answer_restrict(struct answer *a, struct err *err)
+{
+    const struct request *r = a->req;
+    if (!r->masks) return true;
+    const uint64_t *mask = constraint_mask(&r->constraint[a->i_answer], err);
+    if (mask) sampler_set_mask(r->sampler[a->i_answer], mask);
+    return mask != NULL;
+}
+
+/* The sampler gives a token that the grammar does not allow only when it has banned all others. */
+static bool is_allowed(struct answer *a, int32_t id, struct err *err)
+{
+    const struct request *r = a->req;
+    if (!r->masks) return true;
+    sampler_set_mask(r->sampler[a->i_answer], NULL);
+    return constraint_accept(&r->constraint[a->i_answer], id, err) ||
+           err_wrap(err, "no token is left that the grammar allows and --bias does not ban");
+}
+
 void answer_take(struct engine *e, struct answer *a, const struct sampled *picked)
 {
     const struct request_params *p = &a->req->params;
@@ -188,6 +209,10 @@ void answer_take(struct engine *e, struct answer *a, const struct sampled *picke
     const bool is_told = !is_stop || p->shows_special;
     struct engine_event ev = event_of_answer(a);
     struct err err = {0};
+    if (!is_allowed(a, id, &err)) {
+        answer_end(e, a, FINISH_ERROR, &err);
+        return;
+    }
     if (is_told) {
         a->line.ids[a->line.n_ids++] = id;
         a->n_generated++;

@@ -24,6 +24,7 @@ struct sampler {
     struct sampler_params params;
     struct candidates *c;     /* its own, or shared by the samplers of one thread */
     const float *logits;      /* of the pick under way, after the stage of the logits */
+    const uint64_t *mask;     /* a bit a token that may be picked, or NULL */
     struct sampler_work *own; /* to be freed, or NULL */
     struct history past;
     struct logit_bias *bias;

@@ -189,11 +189,11 @@ static void free_requests(struct engine *e)
 {
     for (int32_t i = 0; e->slot && i < e->n_seqs; i++) {
         struct request *r = e->slot[i].req;
-        if (r && --r->n_left == 0) request_free(r);
+        if (r && --r->n_left == 0) request_free(e, r);
         buf_release(&e->slot[i].held);
     }
     for (int32_t i = 0; i < e->n_queued; i++)
-        request_free(e->queue[(e->queue_begin + i) % ENGINE_MAX_QUEUE]);
+        request_free(e, e->queue[(e->queue_begin + i) % ENGINE_MAX_QUEUE]);
 }
 
 void engine_free(struct engine *e)
@@ -203,6 +203,7 @@ void engine_free(struct engine *e)
     guess_release(e);
     prefix_release(e);
     drafter_free(e->drafter);
+    masks_release(e);
     sampler_work_free(e->work);
     kv_cache_free(e->kv);
     forward_free(e->forward);

@@ -13,6 +13,7 @@
 #define CRIA_INFER_ENGINE_H
 
 #include "base/err.h"
+#include "infer/grammar.h"
 #include "infer/sampler.h"
 #include "model/forward.h"
 
@@ -53,7 +54,7 @@ const struct model *engine_model(const struct engine *e);
 
 enum finish {
     FINISH_NONE,
-    FINISH_STOP,    /* a stop token or stop string */
+    FINISH_STOP,    /* a stop token, a stop string, or the grammar's end */
     FINISH_LENGTH,  /* n_predict reached */
     FINISH_CONTEXT, /* the context is full */
     FINISH_CANCEL,
@@ -88,6 +89,10 @@ struct request_params {
     int32_t n_predict; /* -1: until a stop or the context's end */
     int32_t n_answers; /* 1..n_seqs; answer i uses seed + i */
     struct sampler_params sampling;
+    /* What the answers may be, NULL: any text. Shared; the caller may free its own at once. The
+     * answer ends when it is whole and nothing can follow; needs a tokenizer, and not
+     * ignores_eos. */
+    struct grammar *grammar;
     const char *stop[ENGINE_MAX_STOPS]; /* copied */
     int32_t n_stop;
     bool ignores_eos;

@@ -19,6 +19,7 @@
 #include <stdatomic.h>
 
 #include "base/buf.h"
+#include "infer/constraint.h"
 #include "infer/engine.h"
 #include "infer/lookup.h"
 #include "infer/stops.h"
@@ -49,6 +50,8 @@ struct request {
     int32_t *prompt;
     struct stops stops;
     struct sampler **sampler; /* [n_answers] */
+    struct shared_masks *masks;     /* or NULL: any text */
+    struct constraint *constraint;  /* [n_answers] with masks, or NULL */
     int64_t n_pages;          /* committed */
     int32_t n_left;           /* answers that have not ended */
     int32_t n_cached;         /* prompt tokens found in the cache */
@@ -91,6 +94,8 @@ struct engine {
     struct kv_cache *kv;
     struct sampler_work *work;
     struct drafter *drafter; /* or NULL */
+    struct token_trie *trie;  /* made with the first grammar */
+    struct shared_masks *shared_masks;
 
     struct answer *slot; /* [n_seqs] */
     int32_t *order;      /* used slots in order of admission, [n_seqs] */
@@ -119,12 +124,14 @@ struct engine {
 /* ---- request.c ---- */
 /* Checks, copies, and makes the samplers; handle and pages are set. NULL: see engine_submit(). */
 struct request *request_new(struct engine *e, const struct request_params *p, struct err *err);
-void request_free(struct request *r); /* NULL is fine */
+void request_free(struct engine *e, struct request *r); /* NULL is fine */
 bool request_is_cancelled(const struct engine *e, const struct request *r);
 
 /* ---- answer.c ---- */
 /* Begins answer `i` of `r` in a free slot; its line is still empty. */
 void answer_begin(struct engine *e, struct answer *a, struct request *r, int32_t i);
+/* Tells the answer's sampler which tokens its grammar allows. */
+bool answer_restrict(struct answer *a, struct err *err) CRIA_CHECK;
 /* What was picked goes into the line and the text; the answer may end. */
 void answer_take(struct engine *e, struct answer *a, const struct sampled *picked);
 /* Tells how far the prompt is. */
@@ -142,6 +149,13 @@ void guess_begin(struct guess *g); /* for an answer that begins */
 bool guess_all(struct engine *e, struct err *err) CRIA_CHECK;
 /* How many of g->n came true; they are forgotten. */
 void guess_learn(struct guess *g, int32_t n_right);
+
+/* ---- mask_cache.c ---- */
+/* The masks of a grammar equal to `g`, which is shared; for as long as it is open. */
+struct shared_masks *masks_open(struct engine *e, struct grammar *g, struct err *err);
+struct token_masks *masks_of(const struct shared_masks *m);
+void masks_close(struct engine *e, struct shared_masks *m); /* NULL is fine */
+void masks_release(struct engine *e);
 
 /* ---- prefix_cache.c ---- */
 bool prefix_init(struct engine *e, struct err *err) CRIA_CHECK;

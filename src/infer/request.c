@@ -54,6 +54,11 @@ static bool check_params(const struct engine *e, const struct request_params *p,
     if (p->shifts_context && (p->n_keep < 0 || p->n_keep >= e->n_ctx))
         return err_set(err, ERR_USAGE, "n_keep: %d; give 0 to %d (the context less one)",
                        (int)p->n_keep, (int)e->n_ctx - 1);
+    if (p->grammar && p->ignores_eos)
+        return err_set(err, ERR_USAGE,
+                       "ignores_eos with a grammar: the grammar says where the answer may end; give "
+                       "one of them");
+    if (p->grammar && !model_require_tokenizer(e->model, err)) return err_wrap(err, "grammar");
     if (p->n_stop != 0 && !model_require_tokenizer(e->model, err)) return err_wrap(err, "stop");
     return check_prompt(e, p, err);
 }
@@ -108,6 +113,18 @@ static bool make_samplers(struct engine *e, struct request *r, const struct requ
     return true;
 }
 
+static bool bind(struct engine *e, struct request *r, struct grammar *g, struct err *err)
+{
+    if (!g) return true;
+    r->masks = masks_open(e, g, err);
+    if (!r->masks) return false;
+    r->constraint = calloc((size_t)r->params.n_answers, sizeof *r->constraint);
+    if (!r->constraint) return err_set(err, ERR_MEMORY, "no memory for the request");
+    for (int32_t i = 0; i < r->params.n_answers; i++)
+        if (!constraint_begin(&r->constraint[i], masks_of(r->masks), err)) return false;
+    return true;
+}
+
 struct request *request_new(struct engine *e, const struct request_params *p, struct err *err)
 {
     if (!check_params(e, p, err)) return NULL;
@@ -122,16 +139,18 @@ struct request *request_new(struct engine *e, const struct request_params *p, st
     struct request *r = calloc(1, sizeof *r);
     if (r) r->prompt = malloc((size_t)p->n_prompt * sizeof *r->prompt);
     if (!r || !r->prompt) {
-        request_free(r);
+        request_free(e, r);
         err_set(err, ERR_MEMORY, "no memory for the request");
         return NULL;
     }
     r->params = *p;
+    r->params.grammar = NULL; /* held by the masks */
     r->n_left = p->n_answers;
     r->n_pages = n_pages;
     memcpy(r->prompt, p->prompt, (size_t)p->n_prompt * sizeof *r->prompt);
-    if (!stops_init(&r->stops, p->stop, p->n_stop, err) || !make_samplers(e, r, p, err)) {
-        request_free(r);
+    if (!stops_init(&r->stops, p->stop, p->n_stop, err) || !make_samplers(e, r, p, err) ||
+        !bind(e, r, p->grammar, err)) {
+        request_free(e, r);
         return NULL;
     }
     r->handle = next_handle(e);
@@ -139,11 +158,15 @@ struct request *request_new(struct engine *e, const struct request_params *p, st
     return r;
 }
 
-void request_free(struct request *r)
+void request_free(struct engine *e, struct request *r)
 {
     if (!r) return;
     for (int32_t i = 0; r->sampler && i < r->params.n_answers; i++) sampler_free(r->sampler[i]);
     free(r->sampler);
+    for (int32_t i = 0; r->constraint && i < r->params.n_answers; i++)
+        constraint_end(&r->constraint[i]);
+    free(r->constraint);
+    masks_close(e, r->masks);
     stops_release(&r->stops);
     free(r->prompt);
     free(r);

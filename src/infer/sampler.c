@@ -293,12 +293,33 @@ static bool run_stage(struct sampler *s, enum sampler_stage stage)
     bool has_run = false;
     for (const struct sampler_step *step = sampler_steps; step->name; step++) {
         if (step->stage != stage || !step->is_on(&s->params)) continue;
-        if (stage == STAGE_LOGITS && !has_run)
+        if (stage == STAGE_LOGITS && !has_run && s->logits != s->c->logits)
             memcpy(s->c->logits, s->logits, (size_t)s->n_vocab * sizeof *s->logits);
         step->apply(s);
         has_run = true;
     }
     return has_run;
+}
+
+/* A copy of the logits in which what the mask forbids is banned; the work of whole words, since
+ * most of a mask is all or nothing. */
+static void apply_mask(struct sampler *s)
+{
+    float *out = s->c->logits;
+    for (int32_t begin = 0; begin < s->n_vocab; begin += 64) {
+        const uint64_t word = s->mask[begin / 64];
+        const int32_t n = s->n_vocab - begin < 64 ? s->n_vocab - begin : 64;
+        if (word == UINT64_MAX) {
+            memcpy(out + begin, s->logits + begin, (size_t)n * sizeof *out);
+            continue;
+        }
+        for (int32_t i = 0; i < n; i++) out[begin + i] = -INFINITY;
+        for (uint64_t rest = word; rest; rest &= rest - 1) {
+            const int32_t i = begin + __builtin_ctzll(rest);
+            if (i < s->n_vocab) out[i] = s->logits[i];
+        }
+    }
+    s->logits = out;
 }
 
 static int32_t greatest(const float *logits, int32_t n)
@@ -358,6 +379,7 @@ void sampler_pick(struct sampler *s, const float *logits, struct sampled *out)
     if (tells) sum = tell_top(s, logits, out);
 
     s->logits = logits;
+    if (s->mask) apply_mask(s);
     if (run_stage(s, STAGE_LOGITS)) s->logits = s->c->logits;
     if (s->params.temperature == 0) {
         out->id = greatest(s->logits, s->n_vocab);
@@ -369,6 +391,8 @@ void sampler_pick(struct sampler *s, const float *logits, struct sampled *out)
     s->logits = NULL;
     if (tells) out->logprob = (float)((double)logits[out->id] - sum);
 }
+
+void sampler_set_mask(struct sampler *s, const uint64_t *mask) { s->mask = mask; }
 
 struct rng sampler_rng(const struct sampler *s) { return s->rng; }
 

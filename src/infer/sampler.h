@@ -81,6 +81,9 @@ struct sampler *sampler_new_shared(const struct sampler_params *p, int32_t n_voc
                                    struct err *err);
 /* Tells the history that penalties look at: prompt tokens first, then each accepted token. */
 void sampler_accept(struct sampler *s, int32_t id);
+/* Only tokens with their bit set (words of 64) may be picked from now on; NULL: all. Keeps `mask`.
+ * If every one of them is banned otherwise, a pick gives a token that is not in it. */
+void sampler_set_mask(struct sampler *s, const uint64_t *mask);
 /* Picks from logits [n_vocab] (unchanged). Allocates nothing. Does not accept, but mirostat learns.
  */
 void sampler_pick(struct sampler *s, const float *logits, struct sampled *out);

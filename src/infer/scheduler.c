@@ -215,6 +215,11 @@ static bool pick(struct engine *e, struct answer *a, const float *logits, int32_
         return false;
     }
     struct sampled picked;
+    struct err err = {0};
+    if (!answer_restrict(a, &err)) {
+        answer_end(e, a, FINISH_ERROR, &err);
+        return false;
+    }
     sampler_pick(r->sampler[a->i_answer], logits, &picked);
     const bool is_right = picked.id == guess;
     a->n_accepted += is_right;

@@ -9,7 +9,8 @@
  * distributions: to accept x with probability p(x) and else to draw from the rest, the rule of
  * Leviathan et al. 2023, is the same as to draw and look whether it is x. Every pick is made by the
  * answer's own sampler, with its own history and random numbers, from the logits it would have had
- * anyway: the text for a seed is the same, at any temperature, as without guesses.
+ * anyway: the text for a seed is the same, at any temperature, as without guesses. Where a grammar
+ * binds the answer, each pick has the mask of its place, and guesses that it forbids are not made.
  *
  * Guesses come from the text itself (lookup.c), where its last words stood before; else from a
  * smaller model (drafter.c), if there is one.
@@ -112,6 +113,9 @@ bool guess_all(struct engine *e, struct err *err)
         if (n <= 0 || a->is_waiting || a->n_generated == 0) continue;
         guess_by_lookup(a, n);
         if (a->guess.n == 0 && e->drafter && !guess_by_model(e, e->order[i], n, err)) return false;
+        if (a->req->masks)
+            a->guess.n = constraint_count_allowed(&a->req->constraint[a->i_answer], a->guess.id,
+                                                  a->guess.n);
         n_room -= a->guess.n;
     }
     return true;
