@@ -95,8 +95,9 @@ static bool read_property(struct regex *p, struct charset *s)
     return false;
 }
 
-/* A class escape: adds its characters; false if `c` is none. */
-static bool add_class(struct regex *p, int c, struct charset *s)
+/* A class escape: adds its characters; false if `c` is none. `is_inverse`: of a class whose other
+ * characters are meant. */
+static bool add_class(struct regex *p, int c, bool is_inverse, struct charset *s)
 {
     struct charset set = {0};
     switch (c) {
@@ -109,8 +110,8 @@ static bool add_class(struct regex *p, int c, struct charset *s)
         charset_add(&set, 'a', 'z');
         charset_add(&set, '_', '_');
         break;
-    case 's': add_space(&set, false); break;
-    case 'S': add_space(&set, true); break;
+    case 's':
+    case 'S': add_space(&set, (c == 'S') != is_inverse); break;
     case 'p':
     case 'P': read_property(p, &set); break;
     default: return false;
@@ -209,7 +210,8 @@ static int32_t class_node(struct regex *p, const struct charset *s)
 }
 
 /* One end of a range, or a class (then *is_class, already added). */
-static bool read_member(struct regex *p, struct charset *s, uint32_t *cp, bool *is_class)
+static bool read_member(struct regex *p, bool is_inverse, struct charset *s, uint32_t *cp,
+                        bool *is_class)
 {
     *is_class = false;
     if (peek(p) < 0) return wrong(p, "a class has no end; ] is missing") != 0;
@@ -218,7 +220,7 @@ static bool read_member(struct regex *p, struct charset *s, uint32_t *cp, bool *
     const int c = peek(p);
     if (c > 0 && strchr("dDwWsSpP", c)) {
         p->at++;
-        *is_class = add_class(p, c, s);
+        *is_class = add_class(p, c, is_inverse, s);
         return !grammar_has_failed(p->b);
     }
     return read_escape(p, true, cp);
@@ -240,12 +242,12 @@ static int32_t read_class(struct regex *p)
             node = class_node(p, &s);
             break;
         }
-        if (!read_member(p, &s, &lo, &is_class)) break;
+        if (!read_member(p, is_inverse, &s, &lo, &is_class)) break;
         if (is_class) continue;
         hi = lo;
         if (peek(p) == '-' && p->at + 1 < p->n && p->s[p->at + 1] != ']') {
             p->at++;
-            if (!read_member(p, &s, &hi, &is_class)) break;
+            if (!read_member(p, is_inverse, &s, &hi, &is_class)) break;
             if (is_class) { /* [a-\d]: three things */
                 charset_add(&s, '-', '-');
                 hi = lo;
@@ -338,7 +340,7 @@ static int32_t read_item(struct regex *p)
         if (peek(p) > 0 && strchr("dDwWsSpP", peek(p))) {
             const int name = peek(p);
             p->at++;
-            add_class(p, name, &s);
+            add_class(p, name, false, &s);
             node = class_node(p, &s);
             charset_release(&s);
             return node;
