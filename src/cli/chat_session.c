@@ -132,8 +132,9 @@ bool chat_session_open(struct chat_session *c, const struct args *a, bool is_scr
         err_set(err, ERR_MEMORY, "no memory for the chat");
         goto fail;
     }
-    if (!chat_settings_init(&c->settings, a, err) || !session_open(a, &opt, &c->s, err) ||
-        !find_family(c, err) || !open_state(c, err) || !choose_defaults(c, is_script, err))
+    if (!options_grammar(a, &c->grammar, err) || !chat_settings_init(&c->settings, a, err) ||
+        !session_open(a, &opt, &c->s, err) || !find_family(c, err) || !open_state(c, err) ||
+        !choose_defaults(c, is_script, err))
         goto fail;
     return true;
 fail:
@@ -144,6 +145,7 @@ fail:
 void chat_session_close(struct chat_session *c)
 {
     session_close(&c->s);
+    grammar_free(c->grammar);
     conversation_release(&c->talk);
     chat_settings_release(&c->settings);
     ids_release(&c->prompt);
@@ -260,6 +262,7 @@ static bool fill_request(struct chat_session *c, struct run *r, bool is_again,
         return false;
     p->prompt = c->prompt.id;
     p->n_prompt = (int32_t)c->prompt.n;
+    p->grammar = c->grammar;
     p->n_predict = chat_settings_most_tokens(&c->settings);
     p->sampling.seed += c->n_answers++;
     if (is_again && c->is_temp_ours) p->sampling.temperature = sampler_defaults().temperature;

@@ -35,6 +35,7 @@ struct chat_session {
     char today[32]; /* of the beginning: a clock in the prompt would spoil the prefix cache */
     struct ids prompt;
     struct logit_bias *bias; /* [SAMPLER_MAX_BIAS] */
+    struct grammar *grammar; /* what every answer must be, or NULL */
     uint64_t n_answers;      /* since the seed was set: each answer has the next seed */
     bool is_temp_ours;       /* nobody chose the temperature: 0, see chat_session.c */
     struct turn last, sum;

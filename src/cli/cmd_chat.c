@@ -352,8 +352,9 @@ static const struct option options[] = {
     /* clang-format on */
 };
 
-static const struct option_group *const groups[] = {&answer_group, &model_group,    &engine_group,
-                                                    &draft_group,  &sampling_group, NULL};
+static const struct option_group *const groups[] = {
+    &answer_group,     &model_group,    &engine_group, &draft_group,
+    &constraint_group, &sampling_group, NULL};
 
 const struct command cmd_chat = {
     .name = "chat",

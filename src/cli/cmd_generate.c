@@ -413,8 +413,8 @@ static const struct option options[] = {
     /* clang-format on */
 };
 
-static const struct option_group *const groups[] = {&model_group, &engine_group, &draft_group,
-                                                    &constraint_group, &sampling_group, NULL};
+static const struct option_group *const groups[] = {
+    &model_group, &engine_group, &draft_group, &constraint_group, &sampling_group, NULL};
 
 const struct command cmd_generate = {
     .name = "generate",

@@ -9,11 +9,11 @@
 #include "cli/command.h"
 #include "infer/engine.h"
 
-extern const struct option_group model_group;    /* --model */
-extern const struct option_group engine_group;   /* --threads --pin --ctx --kv --isa --batch */
-extern const struct option_group draft_group;    /* --draft --draft-model */
+extern const struct option_group model_group;      /* --model */
+extern const struct option_group engine_group;     /* --threads --pin --ctx --kv --isa --batch */
+extern const struct option_group draft_group;      /* --draft --draft-model */
 extern const struct option_group constraint_group; /* --json-schema --regex --grammar */
-extern const struct option_group sampling_group; /* --temp --top-k ... --seed */
+extern const struct option_group sampling_group;   /* --temp --top-k ... --seed */
 
 /* The path of the model: --model, or the default model in the cache. `path` (1024 bytes) is filled.
  * ERR_IO says how to get it when it is not there. */

@@ -42,8 +42,7 @@ void charset_add(struct charset *s, uint32_t lo, uint32_t hi)
 void charset_add_all(struct charset *s, const struct charset *other)
 {
     s->is_failed |= other->is_failed;
-    for (int32_t i = 0; i < other->n; i++)
-        charset_add(s, other->range[i].lo, other->range[i].hi);
+    for (int32_t i = 0; i < other->n; i++) charset_add(s, other->range[i].lo, other->range[i].hi);
 }
 
 static int by_lo(const void *a, const void *b)

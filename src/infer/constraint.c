@@ -124,8 +124,7 @@ static bool walk(struct token_masks *m, int32_t begin, int32_t end, int32_t set,
 static size_t frame_bytes(const struct token_masks *m, const struct frame *f)
 {
     return sizeof *f + (f->bits ? m->n_words * sizeof *f->bits : 0) +
-           (size_t)f->n_ids * sizeof *f->ids +
-           (size_t)f->n_groups * (1 + sizeof *f->group_begin) +
+           (size_t)f->n_ids * sizeof *f->ids + (size_t)f->n_groups * (1 + sizeof *f->group_begin) +
            (f->n_groups ? (size_t)f->group_begin[f->n_groups] * sizeof *f->node : 0);
 }
 
@@ -170,8 +169,7 @@ static bool keep_exits(const struct token_masks *m, struct frame *f, struct err 
         count[b + 1] += count[b];
     }
     f->group_begin[n] = (int32_t)x->n;
-    for (size_t i = 0; i < x->n; i++)
-        f->node[count[m->trie->node[x->node[i]].byte]++] = x->node[i];
+    for (size_t i = 0; i < x->n; i++) f->node[count[m->trie->node[x->node[i]].byte]++] = x->node[i];
     return true;
 }
 
@@ -306,8 +304,7 @@ const uint64_t *constraint_mask(struct constraint *c, struct err *err)
 static int32_t follow(struct stack_sets *s, int32_t set, const uint8_t *bytes, size_t n,
                       struct err *err)
 {
-    for (size_t i = 0; i < n && set > SET_DEAD; i++)
-        set = stack_sets_step(s, set, bytes[i], err);
+    for (size_t i = 0; i < n && set > SET_DEAD; i++) set = stack_sets_step(s, set, bytes[i], err);
     return set;
 }
 
@@ -433,7 +430,6 @@ const struct grammar *token_masks_grammar(const struct token_masks *m) { return 
 
 size_t token_masks_bytes(const struct token_masks *m)
 {
-    return stack_sets_bytes(m->sets) + m->frame_bytes +
-           m->n_kept * m->n_words * sizeof(uint64_t) +
+    return stack_sets_bytes(m->sets) + m->frame_bytes + m->n_kept * m->n_words * sizeof(uint64_t) +
            (size_t)m->g->n_states * sizeof(struct frame *);
 }

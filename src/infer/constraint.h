@@ -16,16 +16,15 @@
 struct token_masks;
 
 /* Shares `g` (which the caller keeps too); keeps `t`. Returns owned. */
-struct token_masks *token_masks_new(struct grammar *g, const struct token_trie *t,
-                                    struct err *err);
+struct token_masks *token_masks_new(struct grammar *g, const struct token_trie *t, struct err *err);
 void token_masks_free(struct token_masks *m); /* NULL is fine; no constraint may be left */
 const struct grammar *token_masks_grammar(const struct token_masks *m);
 /* Memory of all that is remembered; bounded by about 200 MB whatever the grammar. */
 size_t token_masks_bytes(const struct token_masks *m);
 
 struct constraint {
-    struct token_masks *masks; /* NULL: free text */
-    int32_t set;               /* private */
+    struct token_masks *masks;      /* NULL: free text */
+    int32_t set;                    /* private */
     struct constraint *next, *prev; /* private: of the same masks */
 };
 

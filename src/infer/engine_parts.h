@@ -49,12 +49,12 @@ struct request {
     struct request_params params; /* prompt, stop and sampling.bias are not valid after submit */
     int32_t *prompt;
     struct stops stops;
-    struct sampler **sampler; /* [n_answers] */
-    struct shared_masks *masks;     /* or NULL: any text */
-    struct constraint *constraint;  /* [n_answers] with masks, or NULL */
-    int64_t n_pages;          /* committed */
-    int32_t n_left;           /* answers that have not ended */
-    int32_t n_cached;         /* prompt tokens found in the cache */
+    struct sampler **sampler;      /* [n_answers] */
+    struct shared_masks *masks;    /* or NULL: any text */
+    struct constraint *constraint; /* [n_answers] with masks, or NULL */
+    int64_t n_pages;               /* committed */
+    int32_t n_left;                /* answers that have not ended */
+    int32_t n_cached;              /* prompt tokens found in the cache */
     bool is_cancelled;
 };
 
@@ -94,7 +94,7 @@ struct engine {
     struct kv_cache *kv;
     struct sampler_work *work;
     struct drafter *drafter; /* or NULL */
-    struct token_trie *trie;  /* made with the first grammar */
+    struct token_trie *trie; /* made with the first grammar */
     struct shared_masks *shared_masks;
 
     struct answer *slot; /* [n_seqs] */

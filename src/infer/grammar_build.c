@@ -164,8 +164,7 @@ static bool add_utf8(void *user, const struct utf8_range *r)
 {
     struct grammar_builder *b = user;
     void *list = b->utf8;
-    const bool ok =
-        grow(b, &list, b->n_utf8, &b->cap_utf8, 1, sizeof *b->utf8, GRAMMAR_MAX_NODES);
+    const bool ok = grow(b, &list, b->n_utf8, &b->cap_utf8, 1, sizeof *b->utf8, GRAMMAR_MAX_NODES);
     b->utf8 = list;
     if (ok) b->utf8[b->n_utf8++] = *r;
     return ok;

@@ -17,13 +17,13 @@
 
 /* Bounds of what one grammar may cost: about 60 MB and a second at the very worst. */
 enum {
-    GRAMMAR_MAX_DEPTH = 64,         /* brackets within brackets, schemas within schemas */
-    GRAMMAR_MAX_NODES = 1 << 19,    /* expressions */
-    GRAMMAR_MAX_NFA = 1 << 18,      /* states of one rule before it is made deterministic */
-    GRAMMAR_MAX_STATES = 1 << 16,   /* states of all rules */
-    GRAMMAR_MAX_EDGES = 1 << 20,    /* edges of all rules */
-    GRAMMAR_MAX_WORK = 60000000,    /* steps of making them deterministic */
-    GRAMMAR_MAX_REPEAT = 100000,    /* {m,n} */
+    GRAMMAR_MAX_DEPTH = 64,       /* brackets within brackets, schemas within schemas */
+    GRAMMAR_MAX_NODES = 1 << 19,  /* expressions */
+    GRAMMAR_MAX_NFA = 1 << 18,    /* states of one rule before it is made deterministic */
+    GRAMMAR_MAX_STATES = 1 << 16, /* states of all rules */
+    GRAMMAR_MAX_EDGES = 1 << 20,  /* edges of all rules */
+    GRAMMAR_MAX_WORK = 60000000,  /* steps of making them deterministic */
+    GRAMMAR_MAX_REPEAT = 100000,  /* {m,n} */
     RULE_BUCKETS = 4096,
 };
 
@@ -101,7 +101,6 @@ int32_t grammar_fail(struct grammar_builder *b, enum err_code code, const char *
 bool grammar_has_failed(const struct grammar_builder *b);
 
 /* Returns owned; `name` is put in front of messages. The builder may be released after. */
-struct grammar *grammar_compile(const struct grammar_builder *b, const char *name,
-                                struct err *err);
+struct grammar *grammar_compile(const struct grammar_builder *b, const char *name, struct err *err);
 
 #endif

@@ -149,7 +149,8 @@ static bool find_live(struct checker *k)
     int32_t *begin = array(k, (int64_t)n + 1, sizeof *begin); /* into from */
     int32_t *from = array(k, (int64_t)g->byte_begin[n] + g->call_begin[n], sizeof *from);
     const bool ok = begin && from;
-    /* two passes over the edges: count, then place, `begin` moving from each end to its beginning */
+    /* two passes over the edges: count, then place, `begin` moving from each end to its beginning
+     */
     for (int pass = 0; ok && pass < 2; pass++) {
         for (int32_t q = 0; q < n; q++) {
             for (int32_t e = g->byte_begin[q]; e < g->byte_begin[q + 1]; e++) {

@@ -20,7 +20,7 @@
 #include "infer/grammar_parts.h"
 
 enum {
-    MAX_MEMBERS = 1 << 22,         /* of all sets of one rule */
+    MAX_MEMBERS = 1 << 22,            /* of all sets of one rule */
     N_SLOTS = 2 * GRAMMAR_MAX_STATES, /* of the hash table; a power of two */
 };
 
@@ -36,22 +36,22 @@ struct compiler {
     struct grammar *g;
     struct rule_measure *measure; /* [n_rules] */
     struct nfa nfa;
-    struct ints rule_of;     /* [n_states] */
-    struct ints member;      /* the sets of the rule under way, one behind the other */
-    struct ints set_begin;   /* [n_states + 1] into member */
+    struct ints rule_of;   /* [n_states] */
+    struct ints member;    /* the sets of the rule under way, one behind the other */
+    struct ints set_begin; /* [n_states + 1] into member */
     struct ints byte_begin, call_begin;
     struct byte_edge *byte_edge;
     struct call_edge *call_edge;
     size_t n_byte_edges, cap_byte_edges, n_call_edges, cap_call_edges;
-    int32_t *slot;           /* [N_SLOTS] states by their sets; of earlier rules: stale */
-    int32_t first;           /* state of the rule under way */
-    struct ints seen;        /* [nfa states] the round in which closure() met it */
+    int32_t *slot;    /* [N_SLOTS] states by their sets; of earlier rules: stale */
+    int32_t first;    /* state of the rule under way */
+    struct ints seen; /* [nfa states] the round in which closure() met it */
     int32_t round;
     struct ints seed, found, stack;
-    struct ints edges;       /* of one set: indices of nfa edges by bytes */
-    struct ints calls;       /* the same by calls */
-    struct ints pending;     /* rules to be compiled */
-    int32_t *new_rule;       /* [n_rules] the number after compiling, or -1 */
+    struct ints edges;   /* of one set: indices of nfa edges by bytes */
+    struct ints calls;   /* the same by calls */
+    struct ints pending; /* rules to be compiled */
+    int32_t *new_rule;   /* [n_rules] the number after compiling, or -1 */
     int64_t work;
 };
 

@@ -207,9 +207,14 @@ static int32_t read_repeats(struct gbnf *p, int32_t item)
         skip_space(p, p->depth > 0);
         int64_t min = 0, max = -1;
         switch (peek(p)) {
-        case '*': break;
-        case '+': min = 1; break;
-        case '?': max = 1; break;
+        case '*':
+            break;
+        case '+':
+            min = 1;
+            break;
+        case '?':
+            max = 1;
+            break;
         case '{':
             p->at++;
             skip_space(p, true);
@@ -228,7 +233,8 @@ static int32_t read_repeats(struct gbnf *p, int32_t item)
                 return grammar_fail(&p->b, ERR_FORMAT, "line %d: {%lld,%lld} is the wrong way",
                                     (int)p->line, (long long)min, (long long)max);
             break;
-        default: return item;
+        default:
+            return item;
         }
         p->at++;
         item = node_repeat(&p->b, item, min, max);

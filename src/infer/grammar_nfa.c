@@ -50,8 +50,11 @@ static struct rule_measure measure(const struct drawing *d, int32_t node, int de
     struct rule_measure m = {.n_states = 1}, kid;
     switch (x->kind) {
     case NODE_NEVER:
-    case NODE_EMPTY: break;
-    case NODE_LITERAL: m.max_bytes = m.n_states = x->b; break;
+    case NODE_EMPTY:
+        break;
+    case NODE_LITERAL:
+        m.max_bytes = m.n_states = x->b;
+        break;
     case NODE_CLASS:
         m.n_states = x->b;
         for (int32_t i = 0; i < x->b; i++)
@@ -75,7 +78,9 @@ static struct rule_measure measure(const struct drawing *d, int32_t node, int de
         m.max_bytes = x->c < 0 ? MUCH : least((int64_t)x->c * kid.max_bytes);
         m.n_states = least((int64_t)(x->c < 0 ? x->b + 1 : x->c) * kid.n_states);
         break;
-    case NODE_CALL: m = measure_rule(d, x->a, depth); break;
+    case NODE_CALL:
+        m = measure_rule(d, x->a, depth);
+        break;
     }
     return m;
 }
@@ -153,8 +158,7 @@ static bool free_edge(struct drawing *d, int32_t from, int32_t to)
 
 static bool byte_edge(struct drawing *d, int32_t from, int32_t to, uint8_t lo, uint8_t hi)
 {
-    return edge_add(d, from,
-                    (struct nfa_edge){.to = to, .rule = NFA_BYTES, .lo = lo, .hi = hi});
+    return edge_add(d, from, (struct nfa_edge){.to = to, .rule = NFA_BYTES, .lo = lo, .hi = hi});
 }
 
 static bool put(struct drawing *d, int32_t node, int32_t from, int32_t to);
@@ -188,8 +192,7 @@ static bool put_class(struct drawing *d, const struct utf8_range *r, int32_t n, 
         while (n_own > 1 && r->lo[n_own - 1] == 0x80 && r->hi[n_own - 1] == 0xbf) n_own--;
         int32_t at = from;
         for (int j = 0; j < n_own; j++) {
-            const int32_t next =
-                j + 1 < n_own ? state_new(d) : tail(d, shared, r->n - n_own);
+            const int32_t next = j + 1 < n_own ? state_new(d) : tail(d, shared, r->n - n_own);
             if (next < 0 || !byte_edge(d, at, next, r->lo[j], r->hi[j])) return false;
             at = next;
         }
@@ -222,10 +225,14 @@ static bool put(struct drawing *d, int32_t node, int32_t from, int32_t to)
 {
     const struct grammar_node *x = &d->b->node[node];
     switch (x->kind) {
-    case NODE_NEVER: return true;
-    case NODE_EMPTY: return free_edge(d, from, to);
-    case NODE_LITERAL: return put_literal(d, d->b->text + x->a, x->b, from, to);
-    case NODE_CLASS: return put_class(d, d->b->utf8 + x->a, x->b, from, to);
+    case NODE_NEVER:
+        return true;
+    case NODE_EMPTY:
+        return free_edge(d, from, to);
+    case NODE_LITERAL:
+        return put_literal(d, d->b->text + x->a, x->b, from, to);
+    case NODE_CLASS:
+        return put_class(d, d->b->utf8 + x->a, x->b, from, to);
     case NODE_SEQ:
         for (int32_t i = 0; i < x->b; i++) {
             const int32_t next = i + 1 < x->b ? state_new(d) : to;
@@ -237,7 +244,8 @@ static bool put(struct drawing *d, int32_t node, int32_t from, int32_t to)
         for (int32_t i = 0; i < x->b; i++)
             if (!put(d, d->b->kid[x->a + i], from, to)) return false;
         return true;
-    case NODE_REPEAT: return put_repeat(d, x, from, to);
+    case NODE_REPEAT:
+        return put_repeat(d, x, from, to);
     case NODE_CALL:
         if (measure_rule(d, x->a, 0).is_inlined) return put(d, d->b->rule[x->a].node, from, to);
         return edge_add(d, from, (struct nfa_edge){.to = to, .rule = x->a});

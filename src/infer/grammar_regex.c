@@ -57,10 +57,9 @@ static void add_space(struct charset *s, bool all)
     charset_add(s, '\t', '\r');
     charset_add(s, ' ', ' ');
     if (!all) return;
-    static const struct char_range more[] = {{0x85, 0x85},     {0xa0, 0xa0},     {0x1680, 0x1680},
-                                             {0x1c, 0x1f},     {0x2000, 0x200a}, {0x2028, 0x2029},
-                                             {0x202f, 0x202f}, {0x205f, 0x205f}, {0x3000, 0x3000},
-                                             {0xfeff, 0xfeff}};
+    static const struct char_range more[] = {
+        {0x85, 0x85},     {0xa0, 0xa0},     {0x1680, 0x1680}, {0x1c, 0x1f},     {0x2000, 0x200a},
+        {0x2028, 0x2029}, {0x202f, 0x202f}, {0x205f, 0x205f}, {0x3000, 0x3000}, {0xfeff, 0xfeff}};
     for (size_t i = 0; i < sizeof more / sizeof *more; i++) charset_add(s, more[i].lo, more[i].hi);
 }
 
@@ -82,8 +81,10 @@ static bool read_property(struct regex *p, struct charset *s)
     static const struct {
         const char *name;
         unsigned class;
-    } rows[] = {{"{L}", UC_LETTER},       {"{Letter}", UC_LETTER},
-                {"{N}", UC_NUMBER},       {"{Number}", UC_NUMBER},
+    } rows[] = {{"{L}", UC_LETTER},
+                {"{Letter}", UC_LETTER},
+                {"{N}", UC_NUMBER},
+                {"{Number}", UC_NUMBER},
                 {"{White_Space}", UC_SPACE}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (next_is(p, rows[i].name)) {
@@ -102,7 +103,9 @@ static bool add_class(struct regex *p, int c, bool is_inverse, struct charset *s
     struct charset set = {0};
     switch (c) {
     case 'd':
-    case 'D': charset_add(&set, '0', '9'); break;
+    case 'D':
+        charset_add(&set, '0', '9');
+        break;
     case 'w':
     case 'W':
         charset_add(&set, '0', '9');
@@ -111,10 +114,15 @@ static bool add_class(struct regex *p, int c, bool is_inverse, struct charset *s
         charset_add(&set, '_', '_');
         break;
     case 's':
-    case 'S': add_space(&set, (c == 'S') != is_inverse); break;
+    case 'S':
+        add_space(&set, (c == 'S') != is_inverse);
+        break;
     case 'p':
-    case 'P': read_property(p, &set); break;
-    default: return false;
+    case 'P':
+        read_property(p, &set);
+        break;
+    default:
+        return false;
     }
     if (c < 'a') charset_invert(&set);
     charset_add_all(s, &set);
@@ -327,14 +335,23 @@ static int32_t read_item(struct regex *p)
     int32_t node = 0;
     const int c = peek(p);
     switch (c) {
-    case '(': return read_group(p);
-    case '[': return read_class(p);
-    case '.': p->at++; return not_line_end(p);
-    case '^': p->at++; return p->begin;
-    case '$': p->at++; return p->end;
+    case '(':
+        return read_group(p);
+    case '[':
+        return read_class(p);
+    case '.':
+        p->at++;
+        return not_line_end(p);
+    case '^':
+        p->at++;
+        return p->begin;
+    case '$':
+        p->at++;
+        return p->end;
     case '*':
     case '+':
-    case '?': return wrong(p, "nothing stands here to be repeated");
+    case '?':
+        return wrong(p, "nothing stands here to be repeated");
     case '\\':
         p->at++;
         if (peek(p) > 0 && strchr("dDwWsSpP", peek(p))) {
@@ -346,7 +363,8 @@ static int32_t read_item(struct regex *p)
             return node;
         }
         return read_escape(p, false, &cp) ? one_char(p, cp) : 0;
-    default: return read_plain(p, &cp) ? one_char(p, cp) : 0;
+    default:
+        return read_plain(p, &cp) ? one_char(p, cp) : 0;
     }
 }
 
@@ -378,13 +396,20 @@ static int32_t read_repeats(struct regex *p, int32_t item)
 {
     int64_t min = 0, max = -1;
     switch (peek(p)) {
-    case '*': p->at++; break;
-    case '+': p->at++, min = 1; break;
-    case '?': p->at++, max = 1; break;
+    case '*':
+        p->at++;
+        break;
+    case '+':
+        p->at++, min = 1;
+        break;
+    case '?':
+        p->at++, max = 1;
+        break;
     case '{':
         if (!read_braces(p, &min, &max)) return item;
         break;
-    default: return item;
+    default:
+        return item;
     }
     if (max >= 0 && min > max) return wrong(p, "{m,n} is the wrong way");
     if (item == p->begin || item == p->end) return wrong(p, "an anchor cannot be repeated");
@@ -458,8 +483,8 @@ static int32_t lean(struct regex *p, int32_t node, bool is_front)
         else
             node_list_push(p->b, &items, kid);
     }
-    int32_t out = x.kind == NODE_ALT ? node_alt(p->b, items.v, items.n)
-                                     : node_seq(p->b, items.v, items.n);
+    int32_t out =
+        x.kind == NODE_ALT ? node_alt(p->b, items.v, items.n) : node_seq(p->b, items.v, items.n);
     const bool has_edge = x.kind == NODE_SEQ && contains(p, p->b->kid[x.a + edge], anchor);
     node_list_release(&items);
     if (x.kind == NODE_SEQ && !has_edge) out = beside(p, out, is_front);

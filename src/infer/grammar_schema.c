@@ -301,8 +301,7 @@ static bool gather(struct schema *s, struct schema_all *all, struct json schema,
     }
     const struct schema_item *same = find_item(all, schema);
     bool is_circle = same && same->skip;
-    for (const struct path *p = up; p; p = p->up)
-        is_circle |= json_id(p->v) == json_id(schema);
+    for (const struct path *p = up; p; p = p->up) is_circle |= json_id(p->v) == json_id(schema);
     if (is_circle) {
         grammar_fail(&s->b, ERR_FORMAT,
                      "$ref: it leads back to the same schema without a value between");
@@ -365,8 +364,7 @@ static int32_t call_of(struct schema *s, const struct schema_all *all)
     if (all->n == 0) return schema_any_value(s);
     int32_t *bucket = &s->bucket[hash_items(all->item, all->n)];
     for (int32_t i = *bucket; i >= 0; i = s->value[i].next)
-        if (s->value[i].n == all->n &&
-            same_items(s->item + s->value[i].begin, all->item, all->n))
+        if (s->value[i].n == all->n && same_items(s->item + s->value[i].begin, all->item, all->n))
             return node_call(&s->b, s->value[i].rule);
     if (s->n_values == SCHEMA_MAX_VALUES)
         return grammar_fail(&s->b, ERR_LIMIT,
@@ -374,8 +372,7 @@ static int32_t call_of(struct schema *s, const struct schema_all *all)
                             "the schema smaller",
                             SCHEMA_MAX_VALUES);
     void *list = s->item;
-    bool ok =
-        room(s, &list, s->n_items, &s->cap_items, (size_t)all->n, sizeof *s->item);
+    bool ok = room(s, &list, s->n_items, &s->cap_items, (size_t)all->n, sizeof *s->item);
     s->item = list;
     list = s->value;
     ok = ok && room(s, &list, s->n_values, &s->cap_values, 1, sizeof *s->value);

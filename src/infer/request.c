@@ -55,9 +55,10 @@ static bool check_params(const struct engine *e, const struct request_params *p,
         return err_set(err, ERR_USAGE, "n_keep: %d; give 0 to %d (the context less one)",
                        (int)p->n_keep, (int)e->n_ctx - 1);
     if (p->grammar && p->ignores_eos)
-        return err_set(err, ERR_USAGE,
-                       "ignores_eos with a grammar: the grammar says where the answer may end; give "
-                       "one of them");
+        return err_set(
+            err, ERR_USAGE,
+            "ignores_eos with a grammar: the grammar says where the answer may end; give "
+            "one of them");
     if (p->grammar && !model_require_tokenizer(e->model, err)) return err_wrap(err, "grammar");
     if (p->n_stop != 0 && !model_require_tokenizer(e->model, err)) return err_wrap(err, "stop");
     return check_prompt(e, p, err);

@@ -15,17 +15,24 @@ unsigned json_type_bit(struct json v)
 {
     double d = 0;
     switch (json_type(v)) {
-    case JSON_NULL: return TYPE_NULL;
-    case JSON_BOOL: return TYPE_BOOLEAN;
+    case JSON_NULL:
+        return TYPE_NULL;
+    case JSON_BOOL:
+        return TYPE_BOOLEAN;
     case JSON_INT:
-    case JSON_UINT: return TYPE_INTEGER;
+    case JSON_UINT:
+        return TYPE_INTEGER;
     case JSON_DOUBLE:
         json_f64(v, &d);
         return d > -1e15 && d < 1e15 && d == (double)(int64_t)d ? TYPE_INTEGER : TYPE_NUMBER;
-    case JSON_STRING: return TYPE_STRING;
-    case JSON_ARRAY: return TYPE_ARRAY;
-    case JSON_OBJECT: return TYPE_OBJECT;
-    default: return 0;
+    case JSON_STRING:
+        return TYPE_STRING;
+    case JSON_ARRAY:
+        return TYPE_ARRAY;
+    case JSON_OBJECT:
+        return TYPE_OBJECT;
+    default:
+        return 0;
     }
 }
 
@@ -88,11 +95,12 @@ static bool is_given(const struct schema_all *all, struct json v, unsigned types
 /* Values beside which another keyword would have to be tried on each value. */
 static bool has_other_limits(const struct schema_all *all)
 {
-    static const char *const names[] = {
-        "properties",  "required",  "additionalProperties", "minProperties",    "maxProperties",
-        "prefixItems", "items",     "minItems",             "maxItems",         "minLength",
-        "maxLength",   "pattern",   "format",               "minimum",          "maximum",
-        "multipleOf",  "exclusiveMinimum", "exclusiveMaximum"};
+    static const char *const names[] = {"properties",    "required",         "additionalProperties",
+                                        "minProperties", "maxProperties",    "prefixItems",
+                                        "items",         "minItems",         "maxItems",
+                                        "minLength",     "maxLength",        "pattern",
+                                        "format",        "minimum",          "maximum",
+                                        "multipleOf",    "exclusiveMinimum", "exclusiveMaximum"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (schema_has(all, names[i])) return true;
     return false;

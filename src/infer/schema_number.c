@@ -3,9 +3,9 @@
  * schema_number.c - numbers within bounds, as texts of digits.
  *
  * Numbers of one length in digits are ordered like their texts, so a range is cut by length and
- * then digit by digit where it leaves its bounds: "137" to "258" is 1 (3 (7-9) | (4-9) any) | 2 (0-4
- * any | 5 (0-8)). Fractions are the same behind the point, where missing digits are zeros. Bounds
- * on numbers that are not whole therefore allow no exponent.
+ * then digit by digit where it leaves its bounds: "137" to "258" is 1 (3 (7-9) | (4-9) any) | 2
+ * (0-4 any | 5 (0-8)). Fractions are the same behind the point, where missing digits are zeros.
+ * Bounds on numbers that are not whole therefore allow no exponent.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -343,20 +343,20 @@ static int32_t amounts(struct schema *s, const struct decimal *lo, bool lo_open,
     const int32_t any = node_repeat(b, digits(s, '0', '9'), 1, MAX_FRACTION);
     int32_t way[3];
     size_t n = 0;
-    if (lo && hi && (lo->whole > hi->whole ||
-                     (lo->whole == hi->whole && strcmp(lo->fraction, hi->fraction) > 0)))
+    if (lo && hi &&
+        (lo->whole > hi->whole ||
+         (lo->whole == hi->whole && strcmp(lo->fraction, hi->fraction) > 0)))
         return node_never(b);
     const bool lo_ends = !lo || (is_zero(lo->fraction) && !lo_open);
     const bool hi_ends = !hi || !is_zero(hi->fraction) || !hi_open;
     if (lo && hi && lo->whole == hi->whole)
-        return node_alt(
-            b,
-            (int32_t[]){with_fraction(
-                            s, just(s, lo->whole),
-                            fraction_between(s, lo->fraction, hi->fraction, lo_open, hi_open, false),
-                            false),
-                        lo_ends && hi_ends ? just(s, lo->whole) : node_never(b)},
-            2);
+        return node_alt(b,
+                        (int32_t[]){with_fraction(s, just(s, lo->whole),
+                                                  fraction_between(s, lo->fraction, hi->fraction,
+                                                                   lo_open, hi_open, false),
+                                                  false),
+                                    lo_ends && hi_ends ? just(s, lo->whole) : node_never(b)},
+                        2);
     if (lo)
         way[n++] = with_fraction(s, just(s, lo->whole),
                                  fraction_above(s, lo->fraction, lo_open, false), lo_ends);
@@ -387,9 +387,9 @@ static int32_t number(struct schema *s, const struct bounds *b)
     if (!has_lo || b->lo < 0) {
         const struct decimal zero = {.fraction = "000000000000000"};
         const bool bounds_above = has_hi && b->hi < 0;
-        way[n++] = negative(s, amounts(s, bounds_above ? &hi : &zero,
-                                       bounds_above ? b->is_hi_open : true, has_lo ? &lo : NULL,
-                                       b->is_lo_open));
+        way[n++] =
+            negative(s, amounts(s, bounds_above ? &hi : &zero, bounds_above ? b->is_hi_open : true,
+                                has_lo ? &lo : NULL, b->is_lo_open));
     }
     return node_alt(&s->b, way, n);
 }
@@ -403,7 +403,6 @@ int32_t schema_number(struct schema *s, const struct schema_all *all, bool is_in
     if (!read_bounds(s, all, &b) || !read_multiple(s, all, &multiple)) return 0;
     if (is_integer) return integer(s, &b, multiple);
     if (multiple > 0 && multiple == floor(multiple)) return integer(s, &b, multiple);
-    if (multiple > 0)
-        return schema_refuse(s, "multipleOf", "only whole numbers can be guaranteed");
+    if (multiple > 0) return schema_refuse(s, "multipleOf", "only whole numbers can be guaranteed");
     return number(s, &b);
 }

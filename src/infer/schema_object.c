@@ -57,8 +57,7 @@ static struct property *add_property(struct object *o, const char *name, size_t 
     struct property *p = find(o, name, n);
     if (p) return p;
     if (o->n == MAX_PROPERTIES) {
-        grammar_fail(&o->s->b, ERR_LIMIT, "properties: more than %d in one object",
-                     MAX_PROPERTIES);
+        grammar_fail(&o->s->b, ERR_LIMIT, "properties: more than %d in one object", MAX_PROPERTIES);
         return NULL;
     }
     if (o->n == o->cap) {
@@ -200,8 +199,8 @@ static int32_t other_key(struct object *o, const struct property **names, size_t
         }
         uint32_t cp = 0;
         bool is_bad = false;
-        const size_t n = (size_t)utf8_decode((const uint8_t *)name, names[i]->n_name - depth, &cp,
-                                             &is_bad);
+        const size_t n =
+            (size_t)utf8_decode((const uint8_t *)name, names[i]->n_name - depth, &cp, &is_bad);
         size_t end = i + 1;
         while (end < to && names[end]->n_name >= depth + n &&
                memcmp(names[end]->name + depth, name, n) == 0)

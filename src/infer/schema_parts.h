@@ -12,9 +12,9 @@
 #include "infer/grammar_build.h"
 
 enum {
-    SCHEMA_MAX_ALL = 48,      /* schemas that one value must satisfy */
+    SCHEMA_MAX_ALL = 48,       /* schemas that one value must satisfy */
     SCHEMA_MAX_VALUES = 20000, /* different lists */
-    SCHEMA_MAX_EXPAND = 64,   /* $ref to $ref, allOf in allOf */
+    SCHEMA_MAX_EXPAND = 64,    /* $ref to $ref, allOf in allOf */
     SCHEMA_BUCKETS = 1024,
 };
 
@@ -58,8 +58,8 @@ struct schema {
     struct schema_value *value;
     size_t n_values, cap_values;
     int32_t bucket[SCHEMA_BUCKETS];
-    int32_t gap;         /* rule: white space where a line may end */
-    int32_t any;         /* rules of any value of a kind; -1: not made */
+    int32_t gap; /* rule: white space where a line may end */
+    int32_t any; /* rules of any value of a kind; -1: not made */
     int32_t any_string, any_object, any_array, any_number, any_integer;
 };
 
@@ -79,9 +79,9 @@ bool schema_has(const struct schema_all *all, const char *keyword);
 int32_t schema_refuse(struct schema *s, const char *keyword, const char *why);
 
 /* schema_space.c: what stands between tokens, and any value. */
-int32_t space_gap(struct schema *s);         /* behind { [ and in front of ] } */
-int32_t space_comma(struct schema *s);       /* a comma and what follows it */
-int32_t space_colon(struct schema *s);       /* a colon and what follows it */
+int32_t space_gap(struct schema *s);   /* behind { [ and in front of ] } */
+int32_t space_comma(struct schema *s); /* a comma and what follows it */
+int32_t space_colon(struct schema *s); /* a colon and what follows it */
 int32_t schema_any_value(struct schema *s);
 int32_t schema_any_of_type(struct schema *s, unsigned type);
 int32_t schema_string_char(struct schema *s); /* one character, however spelled */

@@ -46,8 +46,7 @@ int32_t space_colon(struct schema *s)
 {
     if (s->space == SPACE_WIDE) return node_text(&s->b, ": ");
     if (s->space == SPACE_COMPACT) return node_text(&s->b, ":");
-    const int32_t pair[2] = {node_text(&s->b, ":"),
-                             node_optional(&s->b, node_text(&s->b, " "))};
+    const int32_t pair[2] = {node_text(&s->b, ":"), node_optional(&s->b, node_text(&s->b, " "))};
     return node_seq(&s->b, pair, 2);
 }
 
@@ -82,8 +81,8 @@ static int32_t unicode_escape(struct schema *s)
     const int32_t d = ascii(s, "DDdd"), hex2 = node_repeat(b, hex, 2, 2);
     const int32_t below[2] = {ascii(s, "09acACeeEEffFF"), hex3};
     const int32_t before[3] = {d, ascii(s, "07"), hex2};
-    const int32_t pair[7] = {d,    ascii(s, "89abAB"), hex2, node_text(b, "\\u"), d,
-                             ascii(s, "cfCF"), hex2};
+    const int32_t pair[7] = {d, ascii(s, "89abAB"), hex2, node_text(b, "\\u"),
+                             d, ascii(s, "cfCF"),   hex2};
     const int32_t way[3] = {node_seq(b, below, 2), node_seq(b, before, 3), node_seq(b, pair, 7)};
     const int32_t escape[2] = {node_text(b, "u"), node_alt(b, way, 3)};
     return node_seq(b, escape, 2);
@@ -159,11 +158,21 @@ static int32_t once(struct schema *s, int32_t *rule, const char *name, unsigned 
         *rule = rule_new(&s->b, name, strlen(name), 0);
         int32_t node = 0;
         switch (type) {
-        case TYPE_STRING: node = any_string(s); break;
-        case TYPE_INTEGER: node = any_number(s, true); break;
-        case TYPE_NUMBER: node = any_number(s, false); break;
-        case TYPE_ARRAY: node = any_array(s); break;
-        case TYPE_OBJECT: node = any_object(s); break;
+        case TYPE_STRING:
+            node = any_string(s);
+            break;
+        case TYPE_INTEGER:
+            node = any_number(s, true);
+            break;
+        case TYPE_NUMBER:
+            node = any_number(s, false);
+            break;
+        case TYPE_ARRAY:
+            node = any_array(s);
+            break;
+        case TYPE_OBJECT:
+            node = any_object(s);
+            break;
         default: {
             static const unsigned types[] = {TYPE_BOOLEAN, TYPE_NUMBER, TYPE_STRING, TYPE_ARRAY,
                                              TYPE_OBJECT};
@@ -184,13 +193,20 @@ int32_t schema_any_of_type(struct schema *s, unsigned type)
 {
     const int32_t truth[2] = {node_text(&s->b, "true"), node_text(&s->b, "false")};
     switch (type) {
-    case TYPE_STRING: return once(s, &s->any_string, "a string", type);
-    case TYPE_INTEGER: return once(s, &s->any_integer, "an integer", type);
-    case TYPE_NUMBER: return once(s, &s->any_number, "a number", type);
-    case TYPE_ARRAY: return once(s, &s->any_array, "an array", type);
-    case TYPE_OBJECT: return once(s, &s->any_object, "an object", type);
-    case TYPE_BOOLEAN: return node_alt(&s->b, truth, 2);
-    default: return node_text(&s->b, "null");
+    case TYPE_STRING:
+        return once(s, &s->any_string, "a string", type);
+    case TYPE_INTEGER:
+        return once(s, &s->any_integer, "an integer", type);
+    case TYPE_NUMBER:
+        return once(s, &s->any_number, "a number", type);
+    case TYPE_ARRAY:
+        return once(s, &s->any_array, "an array", type);
+    case TYPE_OBJECT:
+        return once(s, &s->any_object, "an object", type);
+    case TYPE_BOOLEAN:
+        return node_alt(&s->b, truth, 2);
+    default:
+        return node_text(&s->b, "null");
     }
 }
 
@@ -243,8 +259,8 @@ static int32_t literal_list(struct schema *s, struct json v, int depth)
     }
     int32_t inner = node_seq(&s->b, items.v, items.n);
     if (items.n == 0) inner = node_never(&s->b);
-    const int32_t node = schema_brackets(s, is_object ? "{" : "[", inner, items.n == 0,
-                                         is_object ? "}" : "]");
+    const int32_t node =
+        schema_brackets(s, is_object ? "{" : "[", inner, items.n == 0, is_object ? "}" : "]");
     node_list_release(&items);
     return node;
 }
@@ -254,14 +270,20 @@ static int32_t literal(struct schema *s, struct json v, int depth)
     const char *text = NULL;
     size_t n = 0;
     if (depth == MAX_LITERAL_DEPTH)
-        return grammar_fail(&s->b, ERR_LIMIT, "a value of enum or const is nested more than %d deep",
+        return grammar_fail(&s->b, ERR_LIMIT,
+                            "a value of enum or const is nested more than %d deep",
                             MAX_LITERAL_DEPTH);
     switch (json_type(v)) {
-    case JSON_STRING: json_str(v, &text, &n); return schema_string_literal(s, text, n);
+    case JSON_STRING:
+        json_str(v, &text, &n);
+        return schema_string_literal(s, text, n);
     case JSON_ARRAY:
-    case JSON_OBJECT: return literal_list(s, v, depth);
-    case JSON_NULL: return node_text(&s->b, "null");
-    default: break;
+    case JSON_OBJECT:
+        return literal_list(s, v, depth);
+    case JSON_NULL:
+        return node_text(&s->b, "null");
+    default:
+        break;
     }
     struct buf out;
     buf_init(&out, 4096);

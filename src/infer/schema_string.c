@@ -14,9 +14,9 @@
 #include "infer/schema_parts.h"
 
 #define DATE                                                                                       \
-    "(?:(?:[1-9]\\d{3}|0[1-9]\\d\\d|00[1-9]\\d|000[1-9])-"                                          \
-    "(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\\d|30)|"           \
-    "02-(?:0[1-9]|1\\d|2[0-8]))|"                                                                   \
+    "(?:(?:[1-9]\\d{3}|0[1-9]\\d\\d|00[1-9]\\d|000[1-9])-"                                         \
+    "(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\\d|30)|"          \
+    "02-(?:0[1-9]|1\\d|2[0-8]))|"                                                                  \
     "(?:\\d\\d(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)-02-29)"
 #define CLOCK "(?:[01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(?:\\.\\d{1,9})?"
 #define ZONE "(?:Z|[+-](?:[01]\\d|2[0-3]):[0-5]\\d)"
@@ -108,8 +108,7 @@ int32_t schema_string(struct schema *s, const struct schema_all *all)
                              "guaranteed; put all of it into one pattern");
     if (n == 0) return schema_any_of_type(s, TYPE_STRING);
     if (pattern) {
-        const int32_t inner =
-            regex_node(&s->b, pattern, n_pattern, REGEX_JSON | REGEX_SEARCH);
+        const int32_t inner = regex_node(&s->b, pattern, n_pattern, REGEX_JSON | REGEX_SEARCH);
         return as_rule(s, quoted(s, inner));
     }
     if (format) return as_rule(s, quoted(s, by_format(s, format)));

@@ -114,8 +114,8 @@ bool guess_all(struct engine *e, struct err *err)
         guess_by_lookup(a, n);
         if (a->guess.n == 0 && e->drafter && !guess_by_model(e, e->order[i], n, err)) return false;
         if (a->req->masks)
-            a->guess.n = constraint_count_allowed(&a->req->constraint[a->i_answer], a->guess.id,
-                                                  a->guess.n);
+            a->guess.n =
+                constraint_count_allowed(&a->req->constraint[a->i_answer], a->guess.id, a->guess.n);
         n_room -= a->guess.n;
     }
     return true;

@@ -27,7 +27,7 @@
 #include <string.h>
 
 enum {
-    MAX_ITEMS = 4096,       /* pairs of one step */
+    MAX_ITEMS = 4096, /* pairs of one step */
     MAX_SETS = 1 << 20,
     MAX_PAIRS = 1 << 22,
     MAX_ROWS_BYTES = 64 << 20,
@@ -306,8 +306,8 @@ static bool make_row(struct stack_sets *s, int32_t set, struct err *err)
     const size_t n = (size_t)s->g->n_classes, row_bytes = n * sizeof *s->rows;
     size_t cap = (size_t)s->cap_rows;
     void *list = s->rows;
-    const bool ok = grow(&list, (size_t)s->n_rows, &cap, 1, row_bytes, MAX_ROWS_BYTES / row_bytes,
-                         err);
+    const bool ok =
+        grow(&list, (size_t)s->n_rows, &cap, 1, row_bytes, MAX_ROWS_BYTES / row_bytes, err);
     s->rows = list;
     s->cap_rows = (int32_t)cap;
     if (!ok) return false;

@@ -5,8 +5,8 @@
  * stacks that share their top share one pair, whatever is below: n levels with two choices each are
  * n sets, not 2^n stacks. Equal sets have equal numbers. Following a byte is remembered.
  *
- * Memory grows with what was met, until stack_sets_carry() forgets all but what is named. One thread
- * at a time.
+ * Memory grows with what was met, until stack_sets_carry() forgets all but what is named. One
+ * thread at a time.
  */
 #ifndef CRIA_INFER_STACK_SETS_H
 #define CRIA_INFER_STACK_SETS_H
@@ -14,9 +14,9 @@
 #include "infer/grammar_parts.h"
 
 enum {
-    SET_DEAD = 0,  /* no stack: the text cannot go on */
-    SET_WHOLE = 1, /* the one empty stack: nothing may follow */
-    SET_FAIL = -1, /* no memory, or a limit; err says which */
+    SET_DEAD = 0,     /* no stack: the text cannot go on */
+    SET_WHOLE = 1,    /* the one empty stack: nothing may follow */
+    SET_FAIL = -1,    /* no memory, or a limit; err says which */
     STATE_WHOLE = -1, /* the "state" of the empty stack in a list */
     STACK_MAX_DEPTH = 512,
 };
@@ -29,8 +29,8 @@ void stack_sets_free(struct stack_sets *s); /* NULL is fine */
 
 /* The set at the beginning of a rule, with SET_WHOLE below it. */
 int32_t stack_sets_start(struct stack_sets *s, int32_t rule, struct err *err);
-/* State q with SET_WHOLE below it, of which only the byte edges will be followed: for walks that end
- * where q's rule ends. */
+/* State q with SET_WHOLE below it, of which only the byte edges will be followed: for walks that
+ * end where q's rule ends. */
 int32_t stack_sets_of_state(struct stack_sets *s, int32_t q, struct err *err);
 /* A set that reading goes on with after the top of all its stacks was taken: `below` of a pair. */
 int32_t stack_sets_return(struct stack_sets *s, int32_t below, struct err *err);

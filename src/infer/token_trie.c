@@ -91,8 +91,7 @@ struct token_trie *token_trie_new(const struct tokenizer *t, int32_t n_vocab, st
     lay_out(trie, x, n);
     free(x);
     x = NULL;
-    struct trie_node *fit =
-        realloc(trie->node, ((size_t)trie->n_nodes + 1) * sizeof *trie->node);
+    struct trie_node *fit = realloc(trie->node, ((size_t)trie->n_nodes + 1) * sizeof *trie->node);
     if (fit) trie->node = fit;
     for (int32_t i = 0; i < v->n_stop; i++) trie->stop[trie->n_stop++] = v->stop[i];
     return trie;

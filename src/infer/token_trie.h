@@ -19,8 +19,8 @@ enum {
 
 /* Nodes in order of a walk that goes down first; the root has no node. */
 struct trie_node {
-    int32_t end;   /* the node behind this one's subtree */
-    int32_t token; /* whose bytes end here, or -1; more by next_same */
+    int32_t end;         /* the node behind this one's subtree */
+    int32_t token;       /* whose bytes end here, or -1; more by next_same */
     uint8_t byte, depth; /* depth of the first byte: 1 */
 };
 

@@ -10,8 +10,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
 {
     struct err err = {0};
-    struct grammar *g = 
-        grammar_from_schema((const char *)data, n_bytes, SPACE_FREE, "it", &err);
+    struct grammar *g = grammar_from_schema((const char *)data, n_bytes, SPACE_FREE, "it", &err);
     assert((g == NULL) == (err.code != ERR_OK)); /* a refusal always says why */
     if (!g) return 0;
     struct stack_sets *s = stack_sets_new(g, &err);

@@ -28,7 +28,8 @@ static const struct bench_row {
      "\"name\",\"age\",\"tags\"],\"additionalProperties\":false}"},
     {"any object", SCHEMA, "{\"type\":\"object\"}"},
     {"tree", SCHEMA,
-     "{\"$defs\":{\"n\":{\"type\":\"object\",\"properties\":{\"v\":{\"type\":[\"number\",\"null\"]},"
+     "{\"$defs\":{\"n\":{\"type\":\"object\",\"properties\":{\"v\":{\"type\":[\"number\",\"null\"]}"
+     ","
      "\"kids\":{\"type\":\"array\",\"items\":{\"$ref\":\"#/$defs/n\"}}},\"required\":[\"v\","
      "\"kids\"]}},\"$ref\":\"#/$defs/n\"}"},
     {"events", SCHEMA,

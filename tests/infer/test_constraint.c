@@ -18,13 +18,16 @@ static const struct source {
     const char *text;
 } sources[] = {
     {SCHEMA, "{\"type\":\"object\"}"},
-    {SCHEMA, "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},\"n\":{\"type\":"
-             "\"integer\",\"minimum\":3,\"maximum\":420},\"k\":{\"enum\":[\"alpha\",\"alps\",7]},\"d\":"
-             "{\"type\":\"string\",\"format\":\"date\"}},\"required\":[\"name\",\"k\"]}"},
-    {SCHEMA, "{\"type\":\"array\",\"items\":{\"type\":\"string\",\"maxLength\":12},\"maxItems\":5}"},
-    {SCHEMA, "{\"$defs\":{\"n\":{\"anyOf\":[{\"type\":\"null\"},{\"type\":\"object\",\"properties\":"
-             "{\"l\":{\"$ref\":\"#/$defs/n\"},\"r\":{\"$ref\":\"#/$defs/n\"}},\"required\":[\"l\","
-             "\"r\"]}]}},\"$ref\":\"#/$defs/n\"}"},
+    {SCHEMA,
+     "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},\"n\":{\"type\":"
+     "\"integer\",\"minimum\":3,\"maximum\":420},\"k\":{\"enum\":[\"alpha\",\"alps\",7]},\"d\":"
+     "{\"type\":\"string\",\"format\":\"date\"}},\"required\":[\"name\",\"k\"]}"},
+    {SCHEMA,
+     "{\"type\":\"array\",\"items\":{\"type\":\"string\",\"maxLength\":12},\"maxItems\":5}"},
+    {SCHEMA,
+     "{\"$defs\":{\"n\":{\"anyOf\":[{\"type\":\"null\"},{\"type\":\"object\",\"properties\":"
+     "{\"l\":{\"$ref\":\"#/$defs/n\"},\"r\":{\"$ref\":\"#/$defs/n\"}},\"required\":[\"l\","
+     "\"r\"]}]}},\"$ref\":\"#/$defs/n\"}"},
     {REGEX, "([A-Z][a-z]+ ){2,4}(is|was) \\d+(\\.\\d{1,2})?[^a-z]{1,3}"},
     {GBNF, "root ::= (\"- \" item \"\\n\")+\nitem ::= word (\" \" word)*\nword ::= letter+\n"
            "letter ::= [a-zA-Z\xC3\xA9\xE2\x82\xAC]"},
@@ -75,8 +78,7 @@ static void check_mask(const struct grammar *g, const int32_t *ids, int32_t n, c
     for (int32_t i = 0; i < n; i++) {
         size_t n_bytes = 0;
         const char *bytes = token_trie_bytes(trie, ids[i], &n_bytes);
-        for (size_t k = 0; k < n_bytes; k++)
-            set = stack_sets_step(s, set, (uint8_t)bytes[k], &err);
+        for (size_t k = 0; k < n_bytes; k++) set = stack_sets_step(s, set, (uint8_t)bytes[k], &err);
     }
     for (int32_t id = 0; id < trie->n_vocab; id++) {
         const enum token_kind kind = tokenizer_vocab(tok)->tokens[id].kind;
@@ -191,8 +193,8 @@ static void test_forgetting_changes_nothing(void **state)
     (void)state;
     if (!trie) skip();
     struct err err = {0};
-    struct grammar *g = grammar_from_schema(sources[1].text, strlen(sources[1].text), SPACE_FREE,
-                                            "it", &err);
+    struct grammar *g =
+        grammar_from_schema(sources[1].text, strlen(sources[1].text), SPACE_FREE, "it", &err);
     assert_ok(g, &err);
     struct stack_sets *s = stack_sets_new(g, &err);
     assert_ok(s, &err);

@@ -117,7 +117,8 @@ static void test_answers_fit(void **state)
     for (size_t i = 0; i < ARRAY_LEN(bounded); i++) {
         struct grammar *gr = regex(bounded[i]);
         for (uint64_t seed = 0; seed < 12; seed++) {
-            struct request_params p = request(gr, 1 + (int32_t)(seed % 3), seed, 0.5f * (float)(seed % 5));
+            struct request_params p =
+                request(gr, 1 + (int32_t)(seed % 3), seed, 0.5f * (float)(seed % 5));
             run(e, &p, &plain);
             run(g, &p, &guessed);
             for (int32_t k = 0; k < p.n_answers; k++) {
@@ -238,16 +239,16 @@ static void test_default_model_writes_json(void **state)
         "\"age\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":120},\"pets\":{\"type\":\"array\","
         "\"items\":{\"enum\":[\"cat\",\"dog\"]},\"maxItems\":3}},\"required\":[\"name\",\"age\","
         "\"pets\"],\"additionalProperties\":false}";
-    struct grammar *g =
-        grammar_from_schema(schema, sizeof schema - 1, SPACE_COMPACT, "it", &err);
+    struct grammar *g = grammar_from_schema(schema, sizeof schema - 1, SPACE_COMPACT, "it", &err);
     assert_ok(g, &err);
     struct model *m = model_open(path, &err);
     assert_ok(m, &err);
     struct engine *e = open_engine(m, NULL, 256);
     static const char ask[] = "Describe a person as JSON.\n";
     struct ids ids = {0};
-    assert_ok(tokenizer_encode(model_tokenizer(m), ask, sizeof ask - 1, ENCODE_DEFAULT_BOS, &ids,
-                               &err), &err);
+    assert_ok(
+        tokenizer_encode(model_tokenizer(m), ask, sizeof ask - 1, ENCODE_DEFAULT_BOS, &ids, &err),
+        &err);
     for (uint64_t seed = 0; seed < 4; seed++) {
         struct request_params p = request(g, 1, seed, (float)seed * 0.7f);
         p.prompt = ids.id, p.n_prompt = (int32_t)ids.n;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * test_grammar.c - grammars read texts as they should: byte by byte, against tables and against what
- * jsonschema and Python's re say (tests/oracle/constraint.py); what cannot be guaranteed is refused
- * by name; what is hostile is refused within time; each allocation fails in turn.
+ * test_grammar.c - grammars read texts as they should: byte by byte, against tables and against
+ * what jsonschema and Python's re say (tests/oracle/constraint.py); what cannot be guaranteed is
+ * refused by name; what is hostile is refused within time; each allocation fails in turn.
  */
 #include "test.h"
 
@@ -18,11 +18,16 @@ enum kind { SCHEMA, REGEX, GBNF, WIDE, COMPACT };
 static struct grammar *compile(enum kind kind, const char *text, size_t n, struct err *err)
 {
     switch (kind) {
-    case REGEX: return grammar_from_regex(text, n, "it", err);
-    case GBNF: return grammar_from_gbnf(text, n, "it", err);
-    case WIDE: return grammar_from_schema(text, n, SPACE_WIDE, "it", err);
-    case COMPACT: return grammar_from_schema(text, n, SPACE_COMPACT, "it", err);
-    default: return grammar_from_schema(text, n, SPACE_FREE, "it", err);
+    case REGEX:
+        return grammar_from_regex(text, n, "it", err);
+    case GBNF:
+        return grammar_from_gbnf(text, n, "it", err);
+    case WIDE:
+        return grammar_from_schema(text, n, SPACE_WIDE, "it", err);
+    case COMPACT:
+        return grammar_from_schema(text, n, SPACE_COMPACT, "it", err);
+    default:
+        return grammar_from_schema(text, n, SPACE_FREE, "it", err);
     }
 }
 
@@ -229,7 +234,8 @@ static void check_row(struct json row, int line)
     json_bool(json_get(row, "fits"), &want);
     json_bool(json_get(row, "only"), &only);
     assert_true(json_str(json_get(row, "source"), &source, &n_source));
-    struct grammar *g = compile(strcmp(kind, "regex") == 0 ? REGEX : SCHEMA, source, n_source, &err);
+    struct grammar *g =
+        compile(strcmp(kind, "regex") == 0 ? REGEX : SCHEMA, source, n_source, &err);
     if (!g) fail_msg("line %d: %s: %s", line, source, err.text);
     if (fits(g, text, n_text) != (want && !only))
         fail_msg("line %d: %s: %s should %sfit", line, source, text, want && !only ? "" : "not ");
@@ -373,9 +379,10 @@ static void test_failing_allocations(void **state)
     } rows[] = {
         {GBNF, "root ::= x (\",\" x)* [^a-z]{2}\nx ::= \"a\" x | \"b\""},
         {REGEX, "^[a-z]+(\\d{2}|\\p{N})$"},
-        {SCHEMA, "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\",\"format\":\"date\"},"
-                 "\"b\":{\"enum\":[1,\"x\"]},\"c\":{\"type\":\"array\",\"items\":{\"$ref\":\"#\"}}},"
-                 "\"additionalProperties\":{\"type\":\"number\",\"minimum\":0.5}}"},
+        {SCHEMA,
+         "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\",\"format\":\"date\"},"
+         "\"b\":{\"enum\":[1,\"x\"]},\"c\":{\"type\":\"array\",\"items\":{\"$ref\":\"#\"}}},"
+         "\"additionalProperties\":{\"type\":\"number\",\"minimum\":0.5}}"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         for (int64_t n = 1;; n++) {
