@@ -12,7 +12,8 @@
  * document costs a copy and a few looks. A finished mask is kept as well, under its set of stacks.
  *
  * Bounds: stack sets are forgotten but for those in use when they take SETS_BYTES, frames when they
- * take FRAMES_BYTES; finished masks have N_KEPT places; one mask may look at BUDGET pairs.
+ * take FRAMES_BYTES; finished masks have N_KEPT places; one mask may look at BUDGET pairs of a
+ * stack and its top, and at WALK_BUDGET nodes of the tree.
  *
  * Begin reading at constraint_mask().
  */
@@ -27,7 +28,8 @@ enum {
     SETS_BYTES = 16 << 20,
     FRAMES_BYTES = 64 << 20,
     N_KEPT = 512,
-    BUDGET = 8000000, /* about half a second */
+    BUDGET = 8000000,        /* pairs: about half a second */
+    WALK_BUDGET = 100000000, /* nodes of the tree: about half a second */
 };
 
 /* What the top state allows without looking below. */
@@ -64,6 +66,7 @@ struct token_masks {
     struct stack_top *top;    /* [n_top_cap] of the set under way */
     int32_t n_top_cap;
     struct exits exits;
+    int64_t walk_left; /* nodes that the mask under way may still look at */
 };
 
 static bool no_memory(struct err *err)
@@ -103,6 +106,10 @@ static bool walk(struct token_masks *m, int32_t begin, int32_t end, int32_t set,
     if (begin < end) at[t->node[begin].depth - 1] = set;
     for (int32_t i = begin; i < end;) {
         const struct trie_node *x = &t->node[i];
+        if (--m->walk_left < 0)
+            return err_set(err, ERR_LIMIT,
+                           "the grammar can go on in too many rules at once here; let it begin "
+                           "them with different texts");
         const int32_t to = stack_sets_step(m->sets, at[x->depth - 1], x->byte, err);
         if (to == SET_FAIL) return false;
         if (to == SET_DEAD) {
@@ -265,6 +272,7 @@ static bool make_mask(struct token_masks *m, int32_t set, uint64_t *bits, struct
 static bool tidy(struct token_masks *m, struct err *err)
 {
     stack_sets_set_budget(m->sets, BUDGET);
+    m->walk_left = WALK_BUDGET;
     if (m->frame_bytes > FRAMES_BYTES) forget_frames(m);
     if (stack_sets_bytes(m->sets) <= SETS_BYTES) return true;
     int32_t n = 0;

@@ -20,7 +20,7 @@ enum {
     GRAMMAR_MAX_DEPTH = 64,       /* brackets within brackets, schemas within schemas */
     GRAMMAR_MAX_NODES = 1 << 19,  /* expressions */
     GRAMMAR_MAX_NFA = 1 << 18,    /* states of one rule before it is made deterministic */
-    GRAMMAR_MAX_STATES = 1 << 16, /* states of all rules */
+    GRAMMAR_MAX_STATES = 1 << 18, /* states of all rules */
     GRAMMAR_MAX_EDGES = 1 << 20,  /* edges of all rules */
     GRAMMAR_MAX_WORK = 60000000,  /* steps of making them deterministic */
     GRAMMAR_MAX_REPEAT = 100000,  /* {m,n} */

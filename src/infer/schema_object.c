@@ -22,6 +22,7 @@
 enum {
     MAX_PROPERTIES = 5000, /* of one object; OpenAI's limit for a whole schema */
     N_FEW = 12,            /* properties up to which tails and members are copied */
+    MAX_OPTIONAL = 1000,   /* of those, not required: each may come next */
     MAX_PREFIX = 128,      /* prefixItems */
 };
 
@@ -166,7 +167,10 @@ static bool make_members(struct object *o)
         if (grammar_has_failed(&o->s->b)) return false;
     }
     o->n = n_left;
-    return true;
+    if ((int64_t)o->n - o->n_required > MAX_OPTIONAL)
+        grammar_fail(&o->s->b, ERR_LIMIT,
+                     "properties: more than %d that are not required; require some", MAX_OPTIONAL);
+    return !grammar_has_failed(&o->s->b);
 }
 
 /* ---- other names ---- */

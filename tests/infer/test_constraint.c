@@ -216,6 +216,35 @@ static void test_forgetting_changes_nothing(void **state)
     grammar_free(g);
 }
 
+/* A thousand rules that all may hold the same word: an error in bounded time, not a hang; few of
+ * them are no difficulty. */
+static void test_too_many_ways_are_an_error(void **state)
+{
+    (void)state;
+    if (!trie) skip();
+    for (int n = 20; n <= 2000; n += 1980) {
+        struct err err = {0};
+        struct buf b;
+        buf_init(&b, 1 << 20);
+        buf_puts(&b, "root ::= r0");
+        for (int i = 1; i < n; i++) buf_printf(&b, " | r%d", i);
+        for (int i = 0; i < n; i++) buf_printf(&b, "\nr%d ::= [^0-9]+ \"%d\"", i, i);
+        struct grammar *g = grammar_from_gbnf(b.data, b.n_bytes, "it", &err);
+        assert_ok(g, &err);
+        struct token_masks *m = token_masks_new(g, trie, &err);
+        struct constraint c;
+        assert_ok(m && constraint_begin(&c, m, &err), &err);
+        const uint64_t *mask = constraint_mask(&c, &err);
+        assert_int_equal(mask != NULL, n == 20);
+        if (!mask) assert_int_equal(err.code, ERR_LIMIT);
+        assert_true(token_masks_bytes(m) < 200u << 20);
+        constraint_end(&c);
+        token_masks_free(m);
+        grammar_free(g);
+        buf_release(&b);
+    }
+}
+
 static void test_failing_allocations(void **state)
 {
     (void)state;
@@ -259,6 +288,7 @@ int main(void)
         cmocka_unit_test(test_tokens_that_are_not_allowed_change_nothing),
         cmocka_unit_test(test_answers_by_chance_are_json),
         cmocka_unit_test(test_forgetting_changes_nothing),
+        cmocka_unit_test(test_too_many_ways_are_an_error),
         cmocka_unit_test(test_failing_allocations),
     };
     return cmocka_run_group_tests_name("constraint", tests, open_vocabulary, close_vocabulary);

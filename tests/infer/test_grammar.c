@@ -284,10 +284,10 @@ static void test_large_grammars(void **state)
     for (int is_required = 0; is_required < 2; is_required++) {
         buf_clear(&b);
         buf_puts(&b, "{\"type\":\"object\",\"properties\":{");
-        for (int i = 0; i < 1000; i++)
+        for (int i = 0; i < (is_required ? 5000 : 1000); i++)
             buf_printf(&b, "%s\"p%d\":{\"type\":\"integer\"}", i ? "," : "", i);
         buf_puts(&b, "},\"required\":[");
-        for (int i = 0; i < 1000 && is_required; i++) buf_printf(&b, "%s\"p%d\"", i ? "," : "", i);
+        for (int i = 0; i < 5000 && is_required; i++) buf_printf(&b, "%s\"p%d\"", i ? "," : "", i);
         buf_puts(&b, "]}");
         g = compile(SCHEMA, b.data, b.n_bytes, &err);
         assert_ok(g, &err);
