@@ -156,9 +156,16 @@ static const char *reason(int status)
         int status;
         const char *text;
     } rows[] = {
-        {200, "OK"},        {204, "No Content"},         {400, "Bad Request"},
-        {403, "Forbidden"}, {401, "Unauthorized"},       {404, "Not Found"},
-        {413, "Too Large"}, {405, "Method Not Allowed"}, {429, "Too Many Requests"},
+        {200, "OK"},
+        {204, "No Content"},
+        {400, "Bad Request"},
+        {403, "Forbidden"},
+        {401, "Unauthorized"},
+        {404, "Not Found"},
+        {413, "Too Large"},
+        {405, "Method Not Allowed"},
+        {429, "Too Many Requests"},
+        {304, "Not Modified"},
         {0, "Error"},
     };
     int i = 0;
@@ -173,9 +180,10 @@ void exchange_reply(struct exchange *ex, int status, const char *type, const str
     struct conn *c = ex->conn;
     evbuffer_drain(out, evbuffer_get_length(out));
     if (body && body->n_bytes) evbuffer_add(out, body->data, body->n_bytes);
+    struct evkeyvalq *h = evhttp_request_get_output_headers(req);
     add_headers(ex, type);
-    if (type)
-        evhttp_add_header(evhttp_request_get_output_headers(req), "Cache-Control", "no-store");
+    if (type && !evhttp_find_header(h, "Cache-Control"))
+        evhttp_add_header(h, "Cache-Control", "no-store");
     ex->status = status;
     conn_end(c, req);
     finish(ex);

@@ -21,6 +21,7 @@
 
 #include "base/json_write.h"
 #include "base/os.h"
+#include "serve/page.h"
 
 #define JSON_TYPE "application/json"
 enum { MAX_TOKENIZE_BYTES = 1 << 20 };
@@ -283,10 +284,18 @@ static void handle_detokenize(struct exchange *ex, const char *rest, struct body
     with_tokens(ex, b, detokenize);
 }
 
+/* ---- the page ---- */
+
+static void handle_page(struct exchange *ex, const char *rest, struct body b)
+{
+    (void)b;
+    page_reply(ex, rest);
+}
+
 /* ---- the table ---- */
 
 static const struct route {
-    const char *path; /* behind /v1; a '/' at the end: and more */
+    const char *path; /* behind /v1; a '/' at the end, except of "/": and more */
     enum evhttp_cmd_type method;
     const char *allow;
     bool needs_key;
@@ -303,6 +312,8 @@ static const struct route {
     {"/detokenize",       EVHTTP_REQ_POST, "POST, OPTIONS", true,  true,  handle_detokenize},
     {"/health",           EVHTTP_REQ_GET,  "GET, OPTIONS",  false, false, handle_health},
     {"/metrics",          EVHTTP_REQ_GET,  "GET, OPTIONS",  true,  false, handle_metrics},
+    {"/page/",            EVHTTP_REQ_GET,  "GET, OPTIONS",  false, false, handle_page},
+    {"/",                 EVHTTP_REQ_GET,  "GET, OPTIONS",  false, false, handle_page},
     {0},
     /* clang-format on */
 };
@@ -312,7 +323,7 @@ static const struct route *find_route(const char *path, const char **rest)
     if (strncmp(path, "/v1/", 4) == 0) path += 3;
     for (const struct route *r = routes; r->path; r++) {
         const size_t n = strlen(r->path);
-        const bool has_more = r->path[n - 1] == '/' && path[0] && strlen(path) > n;
+        const bool has_more = n > 1 && r->path[n - 1] == '/' && path[0] && strlen(path) > n;
         *rest = path + n;
         if (has_more ? strncmp(path, r->path, n) == 0 : strcmp(path, r->path) == 0) return r;
     }

