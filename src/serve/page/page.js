@@ -136,7 +136,7 @@ async function answer(chat, parent) {
   node.model = $("model").value;
   node.state = "stopped"; /* what a reload in between will find */
   runs.set(chat.id, { node, controller });
-  await keep(chat);
+  keep(chat); /* a slow disk delays nobody */
   if (open === chat) showChat(), toEnd();
   announce("Answering");
   try {
@@ -151,7 +151,7 @@ async function answer(chat, parent) {
   }
   runs.delete(chat.id);
   chat.updated = Date.now();
-  await keep(chat);
+  keep(chat);
   painter.now();
   refreshControls();
   refreshList();
@@ -312,7 +312,9 @@ function closeSettings() {
   store.writeSettings(settings);
   applyTheme();
   if (settings.key !== hadKey) loadModels();
-  $("input").focus();
+  /* Chromium gives the focus back while the field is inert still, and then takes no keys */
+  $("input").blur();
+  setTimeout(() => $("input").focus(), 100);
 }
 
 function applyTheme() {

@@ -1,0 +1,27 @@
+#!/bin/bash
+# long_page.sh - a person at the chat page, in Chromium (tests/tools/page_drive.py). Needs the default
+# model, chromium, chromium-driver and python3-selenium. SHOTS=FOLDER also takes pictures.
+. "$(dirname "$0")/tap.bash"
+
+if [ ! -f "$model" ] || [ ! -x /usr/bin/chromedriver ] || ! /usr/bin/python3 -c 'import selenium' 2> /dev/null; then
+	skip "the page in Chromium" "the default model, chromium-driver or python3-selenium is not here"
+	plan
+	exit 0
+fi
+unset http_proxy https_proxy all_proxy
+"$CRIA" serve -m "$model" --port 0 -c 2048 2> "$dir/server.err" &
+pid=$!
+trap 'kill $pid 2> /dev/null; rm -rf "$dir"' EXIT
+for _ in $(seq 300); do grep -q '^listening on' "$dir/server.err" && break; sleep 0.1; done
+/usr/bin/python3 "$root/tests/tools/page_drive.py" "$(sed -n 's/^listening on //p' "$dir/server.err")" ${SHOTS:-} > "$dir/log" 2>&1
+rc=$?
+while IFS= read -r line; do
+	case $line in
+	"ok "*) say 0 "${line#ok }" ;;
+	"not ok "*) say 1 "${line#not ok }" ;;
+	*) echo "# $line" ;;
+	esac
+done < "$dir/log"
+[ $rc = 0 ] && grep -q '^ok the console is silent' "$dir/log"
+say $? "to the end"
+plan
