@@ -264,6 +264,8 @@ d.switch_to.active_element.send_keys(Keys.ESCAPE)
 say(until(lambda: not el("sidebar").is_displayed(), 3), "that Escape closes")
 d.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": 1200, "height": 800, "deviceScaleFactor": 1, "mobile": False})
 
+say(el("input").get_attribute("value") == "", "the message field is as empty as it was left")
+
 # ---- keyboard alone ----
 d.get(url)
 ready()

@@ -379,7 +379,7 @@ function wireChats() {
   on("delete", "click", () => { $("menu").hidePopover(); deleteOpen(); });
   on("rename", "click", () => { $("menu").hidePopover(); $("title").focus(); $("title").select(); });
   on("title", "change", rename);
-  on("title", "keydown", (e) => { if (e.key === "Enter") $("input").focus(); });
+  on("title", "keydown", (e) => { if (e.key === "Enter") e.preventDefault(), $("input").focus(); });
   on("import", "click", () => $("import-file").click());
   on("import-file", "change", async (e) => { if (e.target.files[0]) await importFile(e.target.files[0]); e.target.value = ""; });
 }
