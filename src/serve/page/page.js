@@ -72,7 +72,8 @@ async function keep(chat) {
 /* ---- asking ---- */
 
 function requestOf(chat, node) {
-  const messages = pathTo(chat, node.parent).map(({ role, content }) => ({ role, content }));
+  /* an answer that failed or was stopped before its first word was none */
+  const messages = pathTo(chat, node.parent).filter((n) => n.content).map(({ role, content }) => ({ role, content }));
   if (settings.system.trim()) messages.unshift({ role: "system", content: settings.system });
   const body = { messages };
   for (const name of ["temperature", "top_p", "max_tokens", "seed"]) if (settings[name] !== "") body[name] = Number(settings[name]);
