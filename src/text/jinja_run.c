@@ -460,7 +460,7 @@ static bool cut_pieces(struct jinja *j, const struct jinja_value *v, struct text
     const struct jinja_text *t = &v->u.str;
     for (size_t i = 0, end = 0; i < t->n; i = end) {
         const bool is_markup = t->mark ? t->mark[i] : v->is_markup;
-        const uint8_t *other = t->mark ? memchr(t->mark + i, !is_markup, t->n - i) : NULL;
+        const uint8_t *other = t->mark ? memchr(t->mark + i, is_markup ? 0 : 1, t->n - i) : NULL;
         end = other ? (size_t)(other - t->mark) : t->n;
         chat_piece(&p, t->s + i, end - i, is_markup);
     }

@@ -145,7 +145,7 @@ bool jinja_out_end(struct jinja_out *o, struct jinja_value *out)
     if (o->j->is_failed) return false;
     const bool is_markup = o->n && o->mark[0];
     *out = jinja_string(o->n ? o->s : "", o->n, !o->n || is_markup);
-    if (o->n && memchr(o->mark, !is_markup, o->n)) out->u.str.mark = o->mark;
+    if (o->n && memchr(o->mark, is_markup ? 0 : 1, o->n)) out->u.str.mark = o->mark;
     return true;
 }
 
@@ -548,7 +548,7 @@ static bool of_json_tree(struct jinja *j, struct json v, struct jinja_value *out
     const char *key = NULL;
     size_t n_key = 0;
     while (json_next(&it, &key, &n_key, &e)) {
-        struct jinja_value item, k;
+        struct jinja_value item, k = {.type = JV_NONE};
         if (!jinja_of_json(j, e, &item)) return false;
         if (is_object) {
             char *s = jinja_alloc(j, n_key, 1);

@@ -96,7 +96,8 @@ static void test_a_split_set_becomes_one_file(void **state)
     scratch_close();
 }
 
-/* The logits of the same weights in the other order of rows differ by rounding alone. */
+/* The logits of the same weights in the other order of rows differ by rounding alone. In plain C,
+ * where products of BF16 and F32 weights round alike. */
 static void test_logits_stay(void **state)
 {
     static const int32_t tokens[] = {5, 300, 17, 17, 250, 9, 100, 41, 3, 64};
@@ -105,9 +106,10 @@ static void test_logits_stay(void **state)
         const char *name, *type;
         enum export_format format;
     } cases[] = {{"gguf", NULL, EXPORT_GGUF}, {"hf", "f32", EXPORT_HF}};
-    const struct runner_options opt = runner_defaults();
+    struct runner_options opt = runner_defaults();
     struct runner r;
     (void)state;
+    opt.ops = ops_variant(0);
     scratch_open();
     runner_open(&r, model_path("llama3"), &opt);
     runner_feed(&r, runner_seq(&r), tokens, 10, 10, want);
@@ -118,7 +120,7 @@ static void test_logits_stay(void **state)
         runner_feed(&r, runner_seq(&r), tokens, 10, 10, got);
         runner_close(&r);
         const float diff = max_abs_diff(want, got, 10 * 320);
-        if (!(diff < 0.03f)) fail_msg("%s: logits differ by %g", cases[i].name, (double)diff);
+        if (!(diff < 1e-4f)) fail_msg("%s: logits differ by %g", cases[i].name, (double)diff);
     }
     scratch_close();
 }
