@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * bpe.c - text is cut into pieces (pretok.c); a piece that is a token is that token, any other is
- * merged from single bytes (merge.h).
+ * found from its bytes.
  *
  * Two forms of vocabulary, which rank a pair differently:
  *   merges   the rank is the pair's place in the list (GPT-2 form, tokenizer.json, GGUF);
@@ -13,130 +13,21 @@
  * merges it is no rule, only a short cut, so at the start every token's own bytes are merged, and
  * those that come out as themselves are marked TOKEN_IS_WHOLE.
  *
- * A byte without a token is left out before merging, so that its neighbours meet, as in the
- * reference of those vocabularies (Hugging Face tokenizers).
+ * Ids are found by searching (bpe_search.c), and what that leaves open by merging (bpe_merge.c).
  */
 #include "text/bpe.h"
 
 #include <stdlib.h>
 
-#include "text/merge.h"
+#include "text/bpe_merge.h"
+#include "text/bpe_rank.h"
 
-static_assert(VOCAB_MAX_TOKENS < MERGE_SMALL_RANK, "ids are small ranks");
-
-static inline uint64_t pair_key(int32_t left, int32_t right)
+static bool encode_piece(const struct bpe_text *text, const uint8_t *s, size_t n,
+                         struct merge_scratch *m, struct ids *out, struct err *err)
 {
-    return (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-}
-
-static inline uint64_t pair_hash(uint64_t key) { return (key ^ key >> 27) * 0x9E3779B97F4A7C15u; }
-
-/* What the ranks of a piece depend on. */
-struct rule {
-    const struct bpe *bpe;
-    size_t n_readable; /* bytes that may be read from the piece's first on: see token_key_of() */
-};
-
-static inline uint32_t rank_by_pair(const void *rule, const uint8_t *s, struct merge_pair p,
-                                    int32_t *made)
-{
-    (void)s;
-    const struct bpe *b = ((const struct rule *)rule)->bpe;
-    const uint64_t key = pair_key(p.left, p.right), hash = pair_hash(key);
-    const uint64_t bit = hash >> (b->pair_shift - 2);
-    if (!(b->maybe_pair[bit >> 6] >> (bit & 63) & 1)) return MERGE_NONE;
-    for (size_t i = hash >> b->pair_shift;; i = (i + 1) & b->pair_mask) {
-        const struct bpe_pair *e = &b->pair[i];
-        if (e->key == key) {
-            *made = e->made;
-            return e->rank;
-        }
-        if (e->key == UINT64_MAX) return MERGE_NONE;
-    }
-}
-
-static inline uint32_t rank_by_bytes(const void *rule, const uint8_t *s, struct merge_pair p,
-                                     int32_t *made)
-{
-    const struct rule *r = rule;
-    const uint32_t meta =
-        token_index_meta(&r->bpe->index, s + p.begin, p.end - p.begin, r->n_readable - p.begin);
-    if (!meta) return MERGE_NONE;
-    *made = token_meta_id(meta);
-    return (uint32_t)*made;
-}
-
-/* Of two bytes, from their table; bytes that were left out may lie between two symbols. */
-static inline uint32_t rank_of_two(const void *rule, const uint8_t *s, struct merge_pair p,
-                                   int32_t *made)
-{
-    const struct bpe *b = ((const struct rule *)rule)->bpe;
-    if (p.end - p.begin != 2)
-        return b->pair ? rank_by_pair(rule, s, p, made) : rank_by_bytes(rule, s, p, made);
-    const struct bpe_two *two = &b->two[s[p.begin] << 8 | s[p.begin + 1]];
-    *made = two->made;
-    return two->rank;
-}
-
-static const struct merge_rule by_pair = {rank_of_two, rank_by_pair, true};
-static const struct merge_rule by_rare_pair = {rank_of_two, rank_by_pair, false};
-static const struct merge_rule by_bytes = {rank_of_two, rank_by_bytes, true};
-
-/* One id a byte; bytes without a token left out. Returns the number of ids. */
-static uint32_t bytes_to_ids(const struct bpe *b, const uint8_t *s, size_t n, int32_t *id,
-                             uint32_t *start)
-{
-    uint32_t n_sym = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (b->byte_id[s[i]] < 0) continue;
-        id[n_sym] = b->byte_id[s[i]];
-        start[n_sym++] = (uint32_t)i;
-    }
-    start[n_sym] = (uint32_t)n;
-    return n_sym;
-}
-
-/* Merges a piece of at most MERGE_SHORT bytes into id[]; returns how many. */
-static uint32_t encode_short(const struct rule *r, const uint8_t *s, size_t n, int32_t *id)
-{
-    uint32_t start[MERGE_SHORT + 1];
-    const uint32_t n_sym = bytes_to_ids(r->bpe, s, n, id, start);
-    if (!r->bpe->pair) return merge_short(by_bytes, r, s, id, start, n_sym);
-    if (r->bpe->has_small_ranks) return merge_short(by_pair, r, s, id, start, n_sym);
-    return merge_short(by_rare_pair, r, s, id, start, n_sym);
-}
-
-static bool encode_long(const struct rule *r, const uint8_t *s, size_t n, struct merge_scratch *m,
-                        struct ids *out, struct err *err)
-{
-    if (!merge_scratch_fit(m, n, err)) return false;
-    const struct bpe *b = r->bpe;
-    uint32_t n_sym = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (b->byte_id[s[i]] < 0) continue;
-        m->node[n_sym].id = b->byte_id[s[i]];
-        m->node[n_sym++].start = (uint32_t)i;
-    }
-    m->node[n_sym].start = (uint32_t)n;
-    if (n_sym == 0) return true;
-    if (b->pair)
-        merge_long(by_pair, r, s, m, n_sym);
-    else
-        merge_long(by_bytes, r, s, m, n_sym);
-    for (uint32_t i = 0; i != n_sym; i = m->node[i].next)
-        if (!ids_push(out, m->node[i].id, err)) return false;
-    return true;
-}
-
-static bool encode_merged(const struct rule *r, const uint8_t *s, size_t n, struct merge_scratch *m,
-                          struct ids *out, struct err *err)
-{
-    if (n > MERGE_SHORT) return encode_long(r, s, n, m, out, err);
-    int32_t id[MERGE_SHORT];
-    const uint32_t n_ids = encode_short(r, s, n, id);
-    for (uint32_t i = 0; i < n_ids; i++)
-        if (!ids_push(out, id[i], err)) return false;
-    return true;
+    bool is_found = false;
+    if (!bpe_search(text, s, n, m, out, &is_found, err)) return false;
+    return is_found || bpe_merge(text, s, n, m, out, err);
 }
 
 bool bpe_encode(const struct bpe *b, const uint8_t *s, size_t n, struct merge_scratch *scratch,
@@ -146,10 +37,10 @@ bool bpe_encode(const struct bpe *b, const uint8_t *s, size_t n, struct merge_sc
         end = b->family->next(s, n, at);
         const uint32_t meta = token_index_meta(&b->index, s + at, end - at, n - at);
         if (meta & TOKEN_IS_WHOLE) {
-            if (!ids_push(out, token_meta_id(meta), err)) return false;
+            if (!bpe_push(out, token_meta_id(meta), err)) return false;
         } else {
-            const struct rule rule = {b, n - at};
-            if (!encode_merged(&rule, s + at, end - at, scratch, out, err)) return false;
+            const struct bpe_text text = {b, n - at};
+            if (!encode_piece(&text, s + at, end - at, scratch, out, err)) return false;
         }
     }
     return true;
@@ -243,15 +134,15 @@ static bool make_twos(struct bpe *b, const char *name, struct err *err)
     if (!b->two)
         return err_set(err, ERR_MEMORY, "%s: no memory for pairs of bytes; close other programs",
                        name);
-    const struct rule rule = {b, 2};
+    const struct bpe_text text = {b, 2};
     for (size_t i = 0; i < n; i++) {
         const uint8_t s[2] = {(uint8_t)(i >> 8), (uint8_t)i};
         const struct merge_pair p = {b->byte_id[s[0]], b->byte_id[s[1]], 0, 2};
         struct bpe_two *two = &b->two[i];
         *two = (struct bpe_two){MERGE_NONE, 0};
         if (p.left < 0 || p.right < 0) continue;
-        two->rank = b->pair ? rank_by_pair(&rule, s, p, &two->made)
-                            : rank_by_bytes(&rule, s, p, &two->made);
+        two->rank = b->pair ? rank_by_pair(&text, s, p, &two->made)
+                            : rank_by_bytes(&text, s, p, &two->made);
     }
     return true;
 }
@@ -263,9 +154,10 @@ static void mark_whole(struct bpe *b, const struct vocab *v)
         const struct vocab_token *t = &v->tokens[i];
         const uint8_t *s = (const uint8_t *)t->bytes;
         if (t->n_bytes == 0 || t->n_bytes > MERGE_SHORT) continue;
-        const struct rule rule = {b, t->n_bytes};
+        const struct bpe_text text = {b, t->n_bytes};
         int32_t id[MERGE_SHORT];
-        if (encode_short(&rule, s, t->n_bytes, id) != 1 || id[0] != i) continue;
+        uint32_t highest = 0;
+        if (bpe_merge_short(&text, s, t->n_bytes, 1, id, &highest) != 1 || id[0] != i) continue;
         struct token_key *e = token_index_slot(&b->index, s, t->n_bytes);
         if (e && token_meta_id(e->meta) == i) e->meta |= TOKEN_IS_WHOLE;
     }
@@ -280,7 +172,8 @@ bool bpe_init(struct bpe *b, const struct vocab *v, const struct pretok_family *
     for (int i = 0; i < 256; i++)
         b->byte_id[i] = token_index_find(&b->index, &(uint8_t){(uint8_t)i}, 1);
     b->has_small_ranks = v->n_merges < (int32_t)MERGE_SMALL_RANK;
-    if ((v->merges && !make_pairs(b, v, name, err)) || !make_twos(b, name, err)) {
+    if ((v->merges && !make_pairs(b, v, name, err)) || !make_twos(b, name, err) ||
+        !bpe_search_init(&b->search, v, name, err)) {
         bpe_release(b);
         return false;
     }
@@ -291,6 +184,7 @@ bool bpe_init(struct bpe *b, const struct vocab *v, const struct pretok_family *
 void bpe_release(struct bpe *b)
 {
     token_index_release(&b->index);
+    bpe_search_release(&b->search);
     free(b->pair);
     free(b->maybe_pair);
     free(b->two);

@@ -9,10 +9,19 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "text/bpe_search.h"
 #include "text/merge_scratch.h"
 #include "text/pretok.h"
 #include "text/token_index.h"
 #include "text/tokenizer.h"
+
+/* ids_push() without the call, mostly. */
+static inline bool bpe_push(struct ids *out, int32_t id, struct err *err)
+{
+    if (out->n == out->cap) return ids_push(out, id, err);
+    out->id[out->n++] = id;
+    return true;
+}
 
 struct bpe_pair { /* a slot of the table of merges */
     uint64_t key; /* left << 32 | right; UINT64_MAX: empty */
@@ -34,6 +43,7 @@ struct bpe {
     size_t pair_mask;
     struct bpe_two *two;  /* [256 * 256], by the first byte, then the second */
     bool has_small_ranks; /* see merge.h */
+    struct bpe_search search;
     int32_t byte_id[256]; /* -1: the vocabulary has no such byte, which is dropped */
 };
 

@@ -99,11 +99,14 @@ static inline uint32_t merge_lowest_of(const struct merge_line *l, bool is_small
 }
 
 /* Merges `n` <= MERGE_SHORT symbols with ids id[] and first bytes start[] (start[n]: the end) in
- * place; returns how many are left. */
+ * place, until `least` are left or no pair has a rank; returns how many are left, and the highest
+ * rank merged, 0 if none. */
 static inline uint32_t merge_short(const struct merge_rule how, const void *rule, const uint8_t *s,
-                                   int32_t *id, uint32_t *start, uint32_t n)
+                                   int32_t *id, uint32_t *start, uint32_t n, uint32_t least,
+                                   uint32_t *highest)
 {
     struct merge_line l;
+    *highest = 0;
     l.id = id;
     l.start = start;
     l.n = n;
@@ -112,9 +115,11 @@ static inline uint32_t merge_short(const struct merge_rule how, const void *rule
         l.next[i] = (uint8_t)(i + 1);
     }
     for (uint32_t i = 0; i < n; i++) merge_rank_in_line(how.first, how.is_small, rule, s, &l, i);
-    for (uint32_t i = merge_lowest_of(&l, how.is_small); i < n;
-         i = merge_lowest_of(&l, how.is_small)) {
-        const uint32_t gone = l.next[i];
+    for (uint32_t n_now = n; n_now > least; n_now--) {
+        const uint32_t i = merge_lowest_of(&l, how.is_small);
+        if (i == n) break;
+        const uint32_t gone = l.next[i], rank = how.is_small ? l.rank[i] >> 7 : l.rank[i];
+        *highest = rank > *highest ? rank : *highest;
         id[i] = l.made[i];
         l.rank[gone] = how.is_small ? INT32_MAX : MERGE_NONE;
         l.next[i] = l.next[gone];

@@ -16,16 +16,26 @@
 
 enum { DIGIT_BITS = 8, DIGIT_MASK = 255 };
 
+static void free_symbols(struct merge_scratch *m)
+{
+    free(m->node);
+    free(m->first);
+    free(m->heap);
+    m->node = NULL;
+    m->first = m->heap = NULL;
+    m->cap = 0;
+}
+
 bool merge_scratch_fit(struct merge_scratch *m, size_t n, struct err *err)
 {
     if (n <= m->cap) return true;
     const size_t cap = n + n / 2; /* n < 2^31 */
-    merge_scratch_release(m);
+    free_symbols(m);
     m->node = malloc((cap + 1) * sizeof *m->node);
     m->first = malloc((cap + 1) * sizeof *m->first);
     m->heap = malloc((2 * cap + 1) * sizeof *m->heap);
     if (!m->node || !m->first || !m->heap) {
-        merge_scratch_release(m);
+        free_symbols(m);
         return err_set(err, ERR_MEMORY,
                        "text: no memory to merge a piece of %zu characters; cut it shorter", n);
     }
@@ -33,11 +43,26 @@ bool merge_scratch_fit(struct merge_scratch *m, size_t n, struct err *err)
     return true;
 }
 
+uint64_t *merge_scratch_bits(struct merge_scratch *m, size_t n, struct err *err)
+{
+    const size_t n_words = n / 64 + 1;
+    if (n_words > m->n_words) {
+        free(m->bits);
+        m->bits = malloc((n_words + n_words / 2) * sizeof *m->bits);
+        m->n_words = m->bits ? n_words + n_words / 2 : 0;
+    }
+    if (m->bits)
+        memset(m->bits, 0, n_words * sizeof *m->bits);
+    else
+        err_set(err, ERR_MEMORY, "text: no memory for a piece of %zu bytes; cut it shorter", n);
+    return m->bits;
+}
+
 void merge_scratch_release(struct merge_scratch *m)
 {
-    free(m->node);
-    free(m->first);
-    free(m->heap);
+    free_symbols(m);
+    free(m->bits);
+    free(m->memo);
     *m = (struct merge_scratch){0};
 }
 

@@ -65,7 +65,8 @@ static uint32_t merge_word(const struct spm *m, const uint8_t *s, size_t n, int3
         at += n_char;
     }
     start[n_sym] = (uint32_t)n;
-    return merge_short(by_score, m, s, id, start, n_sym);
+    uint32_t highest = 0;
+    return merge_short(by_score, m, s, id, start, n_sym, 1, &highest);
 }
 
 /* A symbol to ids: itself, or its bytes, or the unknown token unless that has just been said. */

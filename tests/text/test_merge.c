@@ -3,11 +3,13 @@
  * test_merge.c - both ways of merging against the definition, on small vocabularies made at random:
  * "merge the pair of lowest rank, leftmost first, until there is none", written naively here.
  * Texts are shorter and longer than MERGE_SHORT, so the scan and the heap are both tried; scores
- * and ranks repeat, so ties are too.
+ * and ranks repeat, so ties are too. Then searching (bpe_search.c) against merging, with Llama 3's
+ * vocabulary.
  */
 #include "base/rng.h"
 #include "test.h"
-#include "text/tokenizer.h"
+#include "text/bpe_merge.h"
+#include "text/tokenizer_parts.h"
 #include "vocab_reader.h"
 
 enum { N_LETTERS = 53, MAX_TEXT = 200 };
@@ -149,12 +151,58 @@ static void test_sentencepiece_scores(void **state)
     check_form(2);
 }
 
+/* The search against merging, with a real vocabulary: bytes of a few kinds, so that many tokens
+ * and many refusals come up; pieces shorter and longer than what the search keeps on the stack. */
+static void test_search_equals_merging(void **state)
+{
+    (void)state;
+    const char *path = data_path("tokenizer/llama3-tokenizer.model");
+    skip_without(path, "tokenizer/llama3-tokenizer.model");
+    struct err err = {0};
+    struct vocab *v = test_vocab_read(path, false, &err);
+    assert_ok(v, &err);
+    struct tokenizer *t = tokenizer_new(v, path, &err);
+    assert_ok(t, &err);
+    static const char *const kinds[] = {"ab", "aeinrst ", " \n", "0-=/*",
+                                        "\xE4\xB8\xBD\x80\xA0\xE3\x81"};
+    struct rng r = rng_seed(7);
+    struct merge_scratch scratch = {0};
+    struct ids found = {0}, merged = {0};
+    int n_found = 0;
+    for (int i = 0; i < 20000; i++) {
+        uint8_t s[700];
+        const size_t n = 1 + rng_below(&r, i % 50 ? 60 : sizeof s);
+        const size_t kind = rng_below(&r, ARRAY_LEN(kinds) + 1);
+        for (size_t k = 0; k < n; k++)
+            s[k] = (uint8_t)(kind == ARRAY_LEN(kinds)
+                                 ? rng_below(&r, 256)
+                                 : (uint32_t)
+                                       kinds[kind][rng_below(&r, (uint32_t)strlen(kinds[kind]))]);
+        const struct bpe_text text = {&t->bpe, n};
+        bool is_found = false;
+        found.n = merged.n = 0;
+        assert_ok(bpe_search(&text, s, n, &scratch, &found, &is_found, &err), &err);
+        assert_ok(bpe_merge(&text, s, n, &scratch, &merged, &err), &err);
+        if (!is_found) continue;
+        n_found++;
+        if (found.n != merged.n || memcmp(found.id, merged.id, found.n * sizeof *found.id) != 0)
+            fail_msg("string %d, %zu bytes of kind %zu: other ids than by merging", i, n, kind);
+    }
+    print_message("%d of 20000 strings were found by searching\n", n_found);
+    assert_true(n_found > 15000);
+    merge_scratch_release(&scratch);
+    ids_release(&found);
+    ids_release(&merged);
+    tokenizer_free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_list_of_merges),
         cmocka_unit_test(test_tiktoken_ranks),
         cmocka_unit_test(test_sentencepiece_scores),
+        cmocka_unit_test(test_search_equals_merging),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
