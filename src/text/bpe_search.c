@@ -21,13 +21,17 @@
  *   I2  a piece with a byte that has no token, or with a token longer than MERGE_SHORT that would
  *       have to be tried, is not for this file: *is_found is false, and the caller merges it.
  *
+ *   I3  a vocabulary made to be slow (thousands of lengths with one beginning, many PART_ODD) could
+ *       make every byte cost milliseconds. Each piece has a budget of steps in proportion to its
+ *       bytes, some ten times what real text takes; when it is used up the piece is merged.
+ *
  * The longest token at a position is found by length: the first 3, 4 and 6 bytes name the lengths
  * that tokens with these beginnings have, and each is asked of the index, from the longest on.
  *
  * The tables of lengths take 608 KB; what tokens are made of (16 bytes each, 2 MB for Llama 3, zero
- * pages until used) costs nothing at the start: a part is
- * made on first use. It is the one thing in a tokenizer that encoding writes; every thread would
- * write the same, and the state, released last, says when the rest may be read.
+ * pages until used) costs nothing at the start: a part is made on first use. It is the one thing in
+ * a tokenizer that encoding writes; every thread would write the same, and the state, released
+ * last, says when the rest may be read.
  */
 #include "text/bpe_search.h"
 
@@ -42,6 +46,7 @@ enum { PART_UNKNOWN, PART_BYTE, PART_MERGED }; /* and at the other end: */
 #define PART_NEVER UINT32_MAX                  /* merging its bytes gives other tokens */
 
 enum { OF_3_LOG2 = 15, OF_4_LOG2 = 16, OF_6_LOG2 = 17, LONG_BYTES = 37, ASKED_OFTEN = 256 };
+enum { BUDGET_PER_BYTE = 64, BUDGET_OF_PIECE = 4096, COST_OF_MERGE = 64 }; /* I3 */
 static_assert(MERGE_MEMO_SLOTS == 1 << 13, "the memo is indexed by 13 bits");
 static_assert(VOCAB_MAX_TOKENS < 1 << 30, "an id leaves two bits of a slot");
 
@@ -105,13 +110,13 @@ static enum verdict merge_to_see(const struct bpe_text *text, const uint8_t *s, 
 
 /* Whether merging joins bytes of token `a`, which ends at s + at, and of `b`, which begins there.
  */
-static enum verdict may_meet(const struct bpe_text *text, const uint8_t *s, size_t at, int32_t a,
-                             int32_t b)
+static enum verdict may_meet(const struct bpe_text *text, struct merge_scratch *m, const uint8_t *s,
+                             size_t at, int32_t a, int32_t b)
 {
     const struct bpe *bpe = text->bpe;
     const int32_t whole_a = a, whole_b = b;
     uint32_t limit = MERGE_NONE; /* the border's rank must not be below */
-    for (;;) {
+    for (;; m->budget--) {
         const uint32_t state_a = part_state(bpe, a), state_b = part_state(bpe, b);
         if (state_a >= PART_ODD || state_b >= PART_ODD) break;
         const struct merge_pair p = {a, b, (uint32_t)at - part_bytes(bpe, a),
@@ -129,6 +134,7 @@ static enum verdict may_meet(const struct bpe_text *text, const uint8_t *s, size
         }
     }
     const size_t begin = at - part_bytes(bpe, whole_a), end = at + part_bytes(bpe, whole_b);
+    m->budget -= COST_OF_MERGE;
     const struct bpe_text both = {bpe, text->n_readable - begin};
     return merge_to_see(&both, s + begin, end - begin, whole_a, whole_b);
 }
@@ -140,12 +146,12 @@ static inline enum verdict may_meet_again(const struct bpe_text *text, struct me
 {
     if (!m->memo) {
         if (++m->n_asked == ASKED_OFTEN) m->memo = calloc(MERGE_MEMO_SLOTS, sizeof *m->memo);
-        return may_meet(text, s, at, a, b);
+        return may_meet(text, m, s, at, a, b);
     }
     const uint64_t key = ((uint64_t)(uint32_t)a << 32 | (uint32_t)b) << 2;
     uint64_t *slot = &m->memo[key * 0x9E3779B97F4A7C15u >> 51];
     if (*slot >> 2 == key >> 2 && (*slot & 3)) return (*slot & 3) - 1;
-    const enum verdict v = may_meet(text, s, at, a, b);
+    const enum verdict v = may_meet(text, m, s, at, a, b);
     *slot = key | (v + 1);
     return v;
 }
@@ -202,6 +208,7 @@ static inline bool next_token(const struct search *x, int32_t *id)
     const uint64_t lengths = n_safe >= 8 ? lengths_at(&b->search, s) : 0xFE;
     const bool is_first = x->out->n == x->n_before;
     for (size_t n = longest_of(lengths, x->most); n; n = longest_of(lengths, n - 1)) {
+        if (x->scratch->budget-- < 0) return false;
         if (is_dead(x, x->at + n)) continue;
         const uint32_t meta = token_index_meta(&b->index, s, n, n_safe);
         if (!meta) continue;
@@ -258,6 +265,7 @@ bool bpe_search(const struct bpe_text *text, const uint8_t *s, size_t n, struct 
         x.dead = merge_scratch_bits(m, n + 1, err);
         if (!x.dead) return false;
     }
+    m->budget = BUDGET_OF_PIECE + BUDGET_PER_BYTE * (int64_t)n;
     const bool ok = find_row(&x, is_found, err);
     if (!ok || !*is_found) out->n = x.n_before;
     return ok;

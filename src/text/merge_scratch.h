@@ -1,5 +1,5 @@
 /* merge_scratch.h - the memory of one encoding: nodes and heap for long pieces, and a memory of
- * pieces that were merged lately. Private to text/. Belongs to one call: one thread.
+ * neighbours that were met lately. Private to text/. Belongs to one call: one thread.
  */
 #ifndef CRIA_TEXT_MERGE_SCRATCH_H
 #define CRIA_TEXT_MERGE_SCRATCH_H
@@ -29,6 +29,7 @@ struct merge_scratch { /* all zero: empty */
     size_t n_words; /* of bits that there is room for */
     uint64_t *memo; /* [MERGE_MEMO_SLOTS] for bpe_search.c; NULL: not yet */
     uint32_t n_asked;
+    int64_t budget; /* steps that bpe_search.c may still take on this piece */
 };
 
 /* Room for `n` symbols and the sentinel. */
