@@ -199,6 +199,19 @@ static inline bool is_dead(const struct search *x, size_t at)
     return x->dead[at >> 6] >> (at & 63) & 1;
 }
 
+/* The token of the n bytes at s, or -1. One or two bytes are looked up in tables: a token of two
+ * that merging does not make is none here. */
+static inline int32_t token_of(const struct bpe *b, const uint8_t *s, size_t n, size_t n_safe)
+{
+    if (n == 1) return b->byte_id[s[0]];
+    if (n == 2) {
+        const struct bpe_two *two = &b->two[s[0] << 8 | s[1]];
+        return two->rank == MERGE_NONE ? -1 : two->made;
+    }
+    const uint32_t meta = token_index_meta(&b->index, s, n, n_safe);
+    return meta ? token_meta_id(meta) : -1;
+}
+
 /* The longest token that may be next, -1 if there is none; false: undecided. */
 static inline bool next_token(const struct search *x, int32_t *id)
 {
@@ -210,9 +223,8 @@ static inline bool next_token(const struct search *x, int32_t *id)
     for (size_t n = longest_of(lengths, x->most); n; n = longest_of(lengths, n - 1)) {
         if (x->scratch->budget-- < 0) return false;
         if (is_dead(x, x->at + n)) continue;
-        const uint32_t meta = token_index_meta(&b->index, s, n, n_safe);
-        if (!meta) continue;
-        *id = token_meta_id(meta);
+        *id = token_of(b, s, n, n_safe);
+        if (*id < 0) continue;
         const uint32_t state = part_state(b, *id);
         if (state == PART_NEVER) continue;
         if (state == PART_LONG) return false;
