@@ -12,7 +12,7 @@ probe cancel 1 > "$dir/out" && [ "$(cat "$dir/out")" = 1 ] && until_metric cria_
 say $? "a client that leaves a stream frees its place"
 probe leave && until_metric cria_requests_running 0 && grep -q 'status=499' "$dir/server.err"
 say $? "one that leaves a silent answer, too"
-cancels=${CRIA_CANCELS:-1000}
+cancels=${CRIA_CANCELS:-50}
 [ "$(probe cancel $cancels)" = $cancels ] && until_metric cria_requests_running 0 && until_metric cria_connections 1
 say $? "$cancels of them"
 python3 "$probe" "${url#*//}" slow-header > "$dir/cut" &
