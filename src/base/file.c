@@ -4,7 +4,8 @@
  *
  * Mapping is for regular files alone: a pipe has no size, and opening one that nobody writes to
  * would wait for ever. The map is shared and read-only, so many processes that use one model hold
- * its pages once. How the pages will be walked is the caller's to say (madvise).
+ * its pages once. How the pages will be walked is the caller's to say (madvise). Large files begin
+ * at a multiple of 2 MiB, for file_huge.c.
  *
  * Reading whole is for everything else, standard input too. It is bounded by what the caller
  * declares, not by what the file says of itself: files in /proc say 0, and a file may grow while
@@ -25,7 +26,7 @@
 
 #include "base/sys_err.h"
 
-enum { READ_STEP_BYTES = 64 << 10 };
+enum { READ_STEP_BYTES = 64 << 10, HUGE_PAGE_BYTES = 2 << 20 };
 
 struct file_map {
     char *path;
@@ -53,6 +54,30 @@ static int open_read(const char *path, int flags, struct stat *st, struct err *e
     return -1;
 }
 
+/* A wider range is reserved, the file mapped at the first multiple in it, and the ends given back.
+ * MAP_FAILED and errno on failure. */
+static void *map_aligned(int fd, size_t n_bytes)
+{
+    if (n_bytes < HUGE_PAGE_BYTES || n_bytes > SIZE_MAX / 2)
+        return mmap(NULL, n_bytes, PROT_READ, MAP_SHARED, fd, 0);
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const size_t n_round = (n_bytes + page - 1) & ~(page - 1);
+    char *wide = mmap(NULL, n_round + HUGE_PAGE_BYTES, PROT_NONE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (wide == MAP_FAILED) return MAP_FAILED;
+    const size_t n_front = (HUGE_PAGE_BYTES - (uintptr_t)wide % HUGE_PAGE_BYTES) % HUGE_PAGE_BYTES;
+    void *p = mmap(wide + n_front, n_bytes, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0);
+    if (p == MAP_FAILED) {
+        const int why = errno;
+        (void)munmap(wide, n_round + HUGE_PAGE_BYTES);
+        errno = why;
+        return MAP_FAILED;
+    }
+    if (n_front) (void)munmap(wide, n_front);
+    (void)munmap(wide + n_front + n_round, HUGE_PAGE_BYTES - n_front);
+    return p;
+}
+
 /* Maps `fd`; an empty file, which mmap refuses, is one static byte. */
 static bool map_fd(struct file_map *f, int fd, const struct stat *st, struct err *err)
 {
@@ -64,7 +89,7 @@ static bool map_fd(struct file_map *f, int fd, const struct stat *st, struct err
         return err_set(err, ERR_LIMIT,
                        "%s: %jd bytes are more than can be mapped; use a 64-bit system", f->path,
                        (intmax_t)st->st_size);
-    void *p = mmap(NULL, (size_t)st->st_size, PROT_READ, MAP_SHARED, fd, 0);
+    void *p = map_aligned(fd, (size_t)st->st_size);
     if (p == MAP_FAILED) return sys_err(err, f->path, "map", errno);
     f->data = p;
     f->n_bytes = (size_t)st->st_size;

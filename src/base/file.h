@@ -23,6 +23,11 @@ void file_map_close(struct file_map *f); /* NULL is fine */
 const uint8_t *file_map_data(const struct file_map *f);
 size_t file_map_bytes(const struct file_map *f);
 const char *file_map_path(const struct file_map *f);
+/* Takes the bytes into memory of 2 MiB pages of this process, at the address they have, and the
+ * file out of the page cache; nobody may read them meanwhile. Files under 2 MiB stay mapped.
+ * ERR_UNSUPPORTED: the system has huge pages off. ERR_MEMORY: too large for what is free. The
+ * bytes are the same after a failure too (file_huge.c). */
+bool file_map_make_huge(struct file_map *f, struct err *err) CRIA_CHECK;
 
 /* Appends the whole file to `out`; ERR_LIMIT if it is larger than `max_bytes`. */
 bool file_read_all(const char *path, size_t max_bytes, struct buf *out, struct err *err) CRIA_CHECK;

@@ -50,6 +50,7 @@ static const struct option engine_rows[] = {
     {"batch",   'b',  "N",      OPT_INT,   1,  16384,   "512",  NULL,      false, "most tokens in one step"},
     {"kv",      0,    "TYPE",   OPT_NAME,  0,  0,       "f16",  kv_names,  false, "type of the cached keys and values"},
     {"isa",     0,    "NAME",   OPT_NAME,  0,  0,       NULL,   isa_names, false, "kernel set to use instead of the fastest"},
+    {"huge-pages", 0, NULL,     OPT_FLAG,  0,  0,       NULL,   NULL,      false, "copy the weights into memory of 2 MiB pages instead of mapping them: faster to read, not shared, longer to start"},
     {0},
     /* clang-format on */
 };
@@ -183,13 +184,19 @@ static void print_banner(const struct session *s)
     const struct model_info *i = model_info(s->model);
     char seqs[16] = "";
     if (p->n_seqs > 1) snprintf(seqs, sizeof seqs, "%d x ", (int)p->n_seqs);
-    log_info(
-        "%s: %s, %.0f M parameters | kernels %s, %d thread%s%s | weights %.0f MB (mapped), cache "
-        "%.0f MB for %s%d tokens, work %.0f MB, %.1f GB free",
-        i->name ? i->name : path_base(i->path), i->type_name, (double)i->n_params / 1e6, p->isa,
-        p->n_threads, p->n_threads == 1 ? "" : "s", p->is_pinned ? " pinned" : "",
-        (double)p->weight_bytes / 1e6, (double)p->cache_bytes / 1e6, seqs, p->n_ctx,
-        (double)p->work_bytes / 1e6, (double)p->available_bytes / 1e9);
+    log_info("%s: %s, %.0f M parameters | kernels %s, %d thread%s%s | weights %.0f MB (%s), cache "
+             "%.0f MB for %s%d tokens, work %.0f MB, %.1f GB free",
+             i->name ? i->name : path_base(i->path), i->type_name, (double)i->n_params / 1e6,
+             p->isa, p->n_threads, p->n_threads == 1 ? "" : "s", p->is_pinned ? " pinned" : "",
+             (double)p->weight_bytes / 1e6, i->is_huge ? "huge pages" : "mapped",
+             (double)p->cache_bytes / 1e6, seqs, p->n_ctx, (double)p->work_bytes / 1e6,
+             (double)p->available_bytes / 1e9);
+}
+
+static bool place_weights(const struct args *a, struct model *m, struct err *err)
+{
+    if (!args_flag(a, "huge-pages") || model_make_huge(m, err)) return true;
+    return err_wrap(err, "--huge-pages");
 }
 
 /* A command without the draft group has n_draft 0. */
@@ -200,7 +207,7 @@ static bool open_draft_model(const struct args *a, struct engine_options *o, str
     if (o->n_draft == 0 || !args_has(a, "draft-model")) return true;
     if (!hub_find_model(args_str(a, "draft-model"), path, err)) return false;
     o->draft_model = s->draft_model = model_open(path, err);
-    return s->draft_model != NULL;
+    return s->draft_model && place_weights(a, s->draft_model, err);
 }
 
 bool session_open(const struct args *a, const struct engine_options *opt, struct session *s,
@@ -213,6 +220,7 @@ bool session_open(const struct args *a, const struct engine_options *opt, struct
     if (!s->model || !model_require_tokenizer(s->model, err)) goto fail;
     if (opt) {
         struct engine_options o = *opt;
+        if (!place_weights(a, s->model, err)) goto fail;
         if (!open_draft_model(a, &o, s, err)) goto fail;
         s->engine = engine_new(s->model, &o, err);
         if (!s->engine) goto fail;

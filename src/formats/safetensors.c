@@ -64,6 +64,13 @@ void safetensors_close(struct safetensors *s)
     free(s);
 }
 
+bool safetensors_make_huge(struct safetensors *s, struct err *err)
+{
+    for (size_t i = 0; i < s->n_files; i++)
+        if (s->file[i].map && !file_map_make_huge(s->file[i].map, err)) return false;
+    return true;
+}
+
 static bool new_files(struct safetensors *s, size_t n, struct err *err)
 {
     s->file = arena_array(s->tables, n, sizeof *s->file, err);

@@ -29,6 +29,8 @@ struct safetensors *safetensors_open(const char *path, struct err *err);
 struct safetensors *safetensors_open_memory(const uint8_t *data, size_t n_bytes, const char *name,
                                             struct err *err);
 void safetensors_close(struct safetensors *s); /* NULL is fine */
+/* file_map_make_huge() for every file of the set. */
+bool safetensors_make_huge(struct safetensors *s, struct err *err) CRIA_CHECK;
 size_t safetensors_n(const struct safetensors *s);
 const struct safetensor *safetensors_at(const struct safetensors *s, size_t i);
 const struct safetensor *safetensors_find(const struct safetensors *s, const char *name);

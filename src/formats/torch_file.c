@@ -484,6 +484,11 @@ struct torch_file *torch_file_open_memory(const uint8_t *data, size_t n_bytes, c
     return NULL;
 }
 
+bool torch_file_make_huge(struct torch_file *f, struct err *err)
+{
+    return !f->map || file_map_make_huge(f->map, err);
+}
+
 void torch_file_close(struct torch_file *f)
 {
     if (!f) return;

@@ -24,7 +24,8 @@ struct torch_file;
 struct torch_file *torch_file_open(const char *path, struct err *err);
 struct torch_file *torch_file_open_memory(const uint8_t *data, size_t n_bytes, const char *name,
                                           struct err *err);
-void torch_file_close(struct torch_file *f); /* NULL is fine */
+void torch_file_close(struct torch_file *f);                                 /* NULL is fine */
+bool torch_file_make_huge(struct torch_file *f, struct err *err) CRIA_CHECK; /* base/file.h */
 size_t torch_file_n(const struct torch_file *f);
 const struct torch_tensor *torch_file_at(const struct torch_file *f, size_t i);
 const struct torch_tensor *torch_file_find(const struct torch_file *f, const char *name);

@@ -161,6 +161,17 @@ void model_close(struct model *m)
     free(m);
 }
 
+bool model_make_huge(struct model *m, struct err *err)
+{
+    bool ok = true;
+    if (m->gguf) ok = gguf_make_huge(m->gguf, err);
+    if (m->safetensors) ok = safetensors_make_huge(m->safetensors, err);
+    /* pieces of several were joined in memory, which asks for huge pages anyway */
+    if (m->n_shards == 1) ok = torch_file_make_huge(m->shard[0], err);
+    m->info.is_huge = ok;
+    return ok;
+}
+
 const struct model_config *model_config(const struct model *m) { return &m->config; }
 const struct weights *model_weights(const struct model *m) { return &m->weights; }
 const struct tokenizer *model_tokenizer(const struct model *m) { return m->tokenizer; }

@@ -24,6 +24,7 @@ struct model_info {
     const char *built_with; /* what its licence asks to show, as model_built_with() */
     uint64_t file_bytes, n_params;
     const char *type_name; /* the type most weights have: "Q4_1" */
+    bool is_huge;          /* model_make_huge() was done */
 };
 
 struct model;
@@ -32,6 +33,9 @@ struct model;
  * whoever needs one says so by model_require_tokenizer(). */
 struct model *model_open(const char *path, struct err *err);
 void model_close(struct model *m); /* NULL is fine */
+/* Takes the weights into memory of huge pages (file_map_make_huge() in base/file.h), so that they
+ * are mapped no more; before anybody else uses `m`. After a failure the model is still whole. */
+bool model_make_huge(struct model *m, struct err *err) CRIA_CHECK;
 
 const struct model_config *model_config(const struct model *m);
 const struct weights *model_weights(const struct model *m);

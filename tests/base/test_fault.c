@@ -132,6 +132,29 @@ static bool step_map(struct err *err)
     return f != NULL;
 }
 
+static bool has_huge_pages(void)
+{
+    char text[64] = "";
+    FILE *f = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "r"); /* no call that fails */
+    const bool is_read = f && fgets(text, sizeof text, f);
+    if (f) fclose(f);
+    return is_read && !strstr(text, "[never]");
+}
+
+/* The bytes are the same whatever failed. */
+static bool step_huge(struct err *err)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/large", dir);
+    struct file_map *f = file_map_open(path, err);
+    if (!f) return false;
+    const uint8_t *at = file_map_data(f);
+    const bool ok = file_map_make_huge(f, err);
+    for (size_t i = 0; i < file_map_bytes(f); i += 4096) assert_int_equal(at[i], (i >> 12) % 251);
+    file_map_close(f);
+    return ok;
+}
+
 static const struct fault_case {
     const char *what;
     bool (*step)(struct err *err);
@@ -151,6 +174,7 @@ static const struct fault_case {
     {"out_dir, I/O",         step_out_dir,    FAULT_IO,                     5},
     {"file_read_all",        step_read_all,   FAULT_MEMORY | FAULT_IO,      4},
     {"file_map",             step_map,        FAULT_MEMORY | FAULT_IO,      5},
+    {"file_map_make_huge",   step_huge,       FAULT_MEMORY | FAULT_IO,      8},
     /* clang-format on */
 };
 
@@ -196,7 +220,20 @@ static void test_every_call_may_fail(void **state)
     assert_non_null(f);
     fputs("bytes", f);
     fclose(f);
+    snprintf(path, sizeof path, "%s/large", dir);
+    f = fopen(path, "wb");
+    assert_non_null(f);
+    for (size_t i = 0; i < (17 << 20) >> 12; i++) {
+        uint8_t page[4096];
+        memset(page, (int)(i % 251), sizeof page);
+        assert_int_equal(fwrite(page, 1, sizeof page, f), sizeof page);
+    }
+    fclose(f);
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        if (cases[i].step == step_huge && !has_huge_pages()) {
+            print_message("skipped: %s: the system has huge pages off\n", cases[i].what);
+            continue;
+        }
         check_case(&cases[i], 0);
         check_case(&cases[i], FAULT_STAYS);
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * test_file.c - readers refuse what is no file, writers leave all or nothing.
+ * test_file.c - readers refuse what is no file, writers leave all or nothing, huge pages hold what
+ * the map held.
  *
  * Everything happens in a fresh directory, which must hold only what the test names at its end:
  * a part file that is left over fails the test.
@@ -402,6 +403,79 @@ static void test_dir_replaces_an_empty_one_and_abandon_removes_all(void **state)
     out_dir_abandon(NULL);
 }
 
+/* kB of huge pages in the map that holds `p`, by /proc/self/smaps. */
+static long huge_kb_at(const void *p)
+{
+    char line[512];
+    bool is_here = false;
+    long kb = 0, sum = 0;
+    FILE *f = fopen("/proc/self/smaps", "r");
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f)) {
+        unsigned long begin = 0, end = 0;
+        if (sscanf(line, "%lx-%lx ", &begin, &end) == 2)
+            is_here = (uintptr_t)p >= begin && (uintptr_t)p < end;
+        if (is_here && sscanf(line, "AnonHugePages: %ld kB", &kb) == 1) sum += kb;
+    }
+    fclose(f);
+    return sum;
+}
+
+/* A full page of every kind of place: chunks, an end that is no multiple of anything. */
+static const size_t huge_sizes[] = {0, 1, 2 * MIB - 1, 2 * MIB, 16 * MIB, 53 * MIB + 4097};
+
+static void test_huge_pages_hold_the_bytes_at_their_place(void **state)
+{
+    (void)state;
+    uint8_t *want = malloc(54 * MIB);
+    assert_non_null(want);
+    for (size_t i = 0; i < 54 * MIB; i++) want[i] = (uint8_t)(i * 2654435761u >> 24);
+    for (size_t i = 0; i < ARRAY_LEN(huge_sizes); i++) {
+        struct err err = {0};
+        const size_t n = huge_sizes[i];
+        put_file(in_dir("huge"), want, n);
+        struct file_map *f = file_map_open(in_dir("huge"), &err);
+        assert_ok(f, &err);
+        const uint8_t *at = file_map_data(f);
+        const bool ok = file_map_make_huge(f, &err);
+        assert_int_equal(n < 2 * MIB || ok, ok || err.code == ERR_OK);
+        assert_ptr_equal(file_map_data(f), at);
+        assert_int_equal(file_map_bytes(f), n);
+        assert_memory_equal(at, want, n);
+        if (!ok) {
+            assert_refusal(&err, err.code, in_dir("huge"));
+            print_message("skipped: %s\n", err.text);
+            file_map_close(f);
+            break;
+        }
+        /* what the map was made from may go now */
+        if (n >= 2 * MIB) {
+            assert_int_equal(truncate(in_dir("huge"), 0), 0);
+            assert_memory_equal(at, want, n);
+            print_message("%zu bytes: %ld kB in huge pages\n", n, huge_kb_at(at));
+            assert_true(n < 16 * MIB || huge_kb_at(at) > 0); /* one page may not be found */
+        }
+        file_map_close(f);
+    }
+    free(want);
+}
+
+/* More than there is: refused in words, not by the system's killer, and nothing has changed. */
+static void test_huge_pages_refuse_what_does_not_fit(void **state)
+{
+    (void)state;
+    struct err err = {0};
+    put_file(in_dir("large"), "first", 5);
+    assert_int_equal(truncate(in_dir("large"), (off_t)1 << 42), 0);
+    struct file_map *f = file_map_open(in_dir("large"), &err);
+    assert_ok(f, &err);
+    assert_false(file_map_make_huge(f, &err));
+    assert_true(err.code == ERR_MEMORY || err.code == ERR_UNSUPPORTED);
+    assert_refusal(&err, err.code, in_dir("large"));
+    assert_memory_equal(file_map_data(f), "first", 5);
+    file_map_close(f);
+}
+
 static void test_paths(void **state)
 {
     (void)state;
@@ -440,6 +514,8 @@ int main(void)
         in_fresh_dir(test_a_full_disk_leaves_nothing),
         in_fresh_dir(test_dir_appears_whole),
         in_fresh_dir(test_dir_replaces_an_empty_one_and_abandon_removes_all),
+        in_fresh_dir(test_huge_pages_hold_the_bytes_at_their_place),
+        in_fresh_dir(test_huge_pages_refuse_what_does_not_fit),
         in_fresh_dir(test_paths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

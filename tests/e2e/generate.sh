@@ -18,6 +18,15 @@ cp "$dir/out" "$dir/two"
 run "$CRIA" generate -m "$model" --system "Answer the question correctly." -p "What is the capital of France?" -n 32 --temp 0 --json -t 1
 py 'd["tokens"] == json.load(open("'"$dir"'/two"))["tokens"]'
 say $? "one thread gives the same tokens as all"
+if grep -q '\[never\]' /sys/kernel/mm/transparent_hugepage/enabled 2>/dev/null; then
+	run "$CRIA" generate -m "$model" -p x -n 1 --huge-pages
+	[ $? != 0 ] && grep -q "huge-pages: .*huge pages are off; write madvise" "$dir/err"
+	say $? "--huge-pages is refused where they are off"
+else
+	run "$CRIA" generate -m "$model" --system "Answer the question correctly." -p "What is the capital of France?" -n 32 --temp 0 --json -v --huge-pages
+	py 'd["tokens"] == json.load(open("'"$dir"'/two"))["tokens"]' && grep -q "weights .* MB (huge pages), cache" "$dir/err"
+	say $? "--huge-pages gives the same tokens"
+fi
 for isa in $("$CRIA" version --json | python3 -c 'import json,sys; print(*json.load(sys.stdin)["kernels"][1:])'); do
 	run "$CRIA" generate -m "$model" --raw -p "The capital of France is" -n 4 --temp 0 --json --isa "$isa"
 	py '"Paris" in d["text"]'
