@@ -9,9 +9,8 @@
 #include "cli/command.h"
 #include "infer/engine.h"
 
-extern const struct option_group model_group; /* --model */
-extern const struct option_group
-    engine_group; /* --threads --pin --ctx --kv --isa --batch --huge-pages */
+extern const struct option_group model_group;      /* --model */
+extern const struct option_group engine_group;     /* --threads --pin --ctx ... --huge-pages */
 extern const struct option_group draft_group;      /* --draft --draft-model */
 extern const struct option_group constraint_group; /* --json-schema --regex --grammar */
 extern const struct option_group sampling_group;   /* --temp --top-k ... --seed */
