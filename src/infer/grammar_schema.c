@@ -3,8 +3,8 @@
  * grammar_schema.c - JSON Schema (draft 2020-12) to a grammar: the keywords, and what a list of
  * schemas means together.
  *
- * Fails closed: a keyword that restricts values and is not implemented is an error that names it,
- * and so is one that is not known at all; annotations are passed over. Where a schema allows more
+ * Fails closed: a keyword that restricts values and has no row here is an error that names it, and
+ * so is one that is not known at all; annotations are passed over. Where a schema allows more
  * spellings than a model needs (order of properties, white space, numbers of 400 digits) the
  * grammar allows fewer, never more: what comes out is always valid.
  *

@@ -42,7 +42,7 @@ struct jinja_input {
     const struct chat_input *chat;
     const struct vocab *v;
     const char *extra_json;
-    int64_t now_s; /* what strftime_now takes for now, seconds since 1970; 0: the clock */
+    int64_t now_s; /* the time that strftime_now tells, seconds since 1970; 0: the clock's */
 };
 
 /* Runs it. Pieces live in the template's arena: the template's own text is markup, anything of `in`

@@ -88,18 +88,6 @@ static void test_steps_allocate_nothing(void **state)
     engine_free(e);
 }
 
-static int open_model(void **state)
-{
-    *state = tiny_model_open(2);
-    return 0;
-}
-
-static int close_model(void **state)
-{
-    model_close(*state);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -107,5 +95,5 @@ int main(void)
         cmocka_unit_test(test_submit_survives_each_failure),
         cmocka_unit_test(test_steps_allocate_nothing),
     };
-    return cmocka_run_group_tests(tests, open_model, close_model);
+    return cmocka_run_group_tests(tests, tiny_model_setup, tiny_model_teardown);
 }

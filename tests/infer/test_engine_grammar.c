@@ -267,18 +267,6 @@ static void test_default_model_writes_json(void **state)
     grammar_free(g);
 }
 
-static int open_model(void **state)
-{
-    *state = tiny_model_open(1);
-    return 0;
-}
-
-static int close_model(void **state)
-{
-    model_close(*state);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,5 +276,6 @@ int main(void)
         cmocka_unit_test(test_failing_allocations),
         cmocka_unit_test(test_default_model_writes_json),
     };
-    return cmocka_run_group_tests_name("engine_grammar", tests, open_model, close_model);
+    return cmocka_run_group_tests_name("engine_grammar", tests, tiny_model_setup,
+                                       tiny_model_teardown);
 }

@@ -526,18 +526,6 @@ static void test_default_model(void **state)
     model_close(m);
 }
 
-static int open_model(void **state)
-{
-    *state = tiny_model_open(2);
-    return 0;
-}
-
-static int close_model(void **state)
-{
-    model_close(*state);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -554,5 +542,5 @@ int main(void)
         cmocka_unit_test(test_stories),
         cmocka_unit_test(test_default_model),
     };
-    return cmocka_run_group_tests(tests, open_model, close_model);
+    return cmocka_run_group_tests(tests, tiny_model_setup, tiny_model_teardown);
 }

@@ -160,3 +160,15 @@ struct model *tiny_model_open(uint64_t seed)
     unlink(path);
     return m;
 }
+
+int tiny_model_setup(void **state)
+{
+    *state = tiny_model_open(2);
+    return 0;
+}
+
+int tiny_model_teardown(void **state)
+{
+    model_close(*state);
+    return 0;
+}

@@ -11,5 +11,8 @@ enum { TINY_VOCAB = 300, TINY_FIRST_WORD = 259, TINY_CTX = 256 };
 void tiny_model_write(const char *path, uint64_t seed);
 /* Writes the file, opens it, removes it. */
 struct model *tiny_model_open(uint64_t seed);
+/* The state of a group of tests: such a model. */
+int tiny_model_setup(void **state);
+int tiny_model_teardown(void **state);
 
 #endif
