@@ -22,6 +22,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 enum {
     MAX_DIGITS = 17,    /* of a double */
     MAX_DIGITS_F32 = 9, /* of a float */
@@ -61,24 +63,6 @@ static void open_scope(struct json_writer *w, char open, char close)
     w->depth++;
 }
 
-/* Bytes of the well-formed UTF-8 character at `s`, 0 if there is none (Unicode 15, table 3-7). */
-static size_t utf8_char(const unsigned char *s, size_t n)
-{
-    const unsigned char c = s[0];
-    if (c < 0x80) return 1;
-    const size_t len = c >= 0xC2 && c <= 0xDF   ? 2
-                       : c >= 0xE0 && c <= 0xEF ? 3
-                       : c >= 0xF0 && c <= 0xF4 ? 4
-                                                : 0;
-    if (len == 0 || n < len) return 0;
-    const unsigned char low = c == 0xE0 ? 0xA0 : c == 0xF0 ? 0x90 : 0x80;
-    const unsigned char high = c == 0xED ? 0x9F : c == 0xF4 ? 0x8F : 0xBF;
-    if (s[1] < low || s[1] > high) return 0;
-    for (size_t i = 2; i < len; i++)
-        if ((s[i] & 0xC0) != 0x80) return 0;
-    return len;
-}
-
 static void escape_ascii(struct buf *out, unsigned char c)
 {
     static const char named[] = "\"\"\\\\\bb\ff\nn\rr\tt";
@@ -98,7 +82,7 @@ static void put_string(struct buf *out, const char *text, size_t n_bytes)
     size_t i_run = 0, i = 0;
     buf_putc(out, '"');
     while (i < n_bytes) {
-        const size_t len = utf8_char(s + i, n_bytes - i);
+        const size_t len = utf8_char(text + i, n_bytes - i);
         const bool is_plain = len > 0 && s[i] >= 0x20 && s[i] != '"' && s[i] != '\\';
         if (is_plain) {
             i += len;

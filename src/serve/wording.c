@@ -11,34 +11,17 @@
 #include <string.h>
 
 #include "base/json_write.h"
+#include "base/utf8.h"
 
 const char *word_finish(enum finish f) { return f == FINISH_STOP ? "stop" : "length"; }
 
 /* ---- log-probabilities ---- */
 
-static bool is_utf8(const char *s, size_t n)
-{
-    size_t i = 0;
-    while (i < n) {
-        const unsigned char c = (unsigned char)s[i];
-        const size_t more = c < 0x80                ? 0
-                            : c >= 0xC2 && c < 0xE0 ? 1
-                            : c >= 0xE0 && c < 0xF0 ? 2
-                            : c >= 0xF0 && c < 0xF5 ? 3
-                                                    : 9;
-        if (more == 9 || i + more >= n) return false;
-        for (size_t k = 1; k <= more; k++)
-            if (((unsigned char)s[i + k] & 0xC0) != 0x80) return false;
-        i += 1 + more;
-    }
-    return true;
-}
-
 /* A token's text; one that is half a character is spelt as OpenAI does: "bytes:\xe2\x80". */
 static void write_token(struct json_writer *w, const char *s, size_t n)
 {
     char spelt[6 + 4 * 64 + 1] = "bytes:";
-    if (is_utf8(s, n)) {
+    if (utf8_is_valid(s, n)) {
         json_string(w, s, n);
         return;
     }
