@@ -64,6 +64,13 @@ static bool continues_text(const struct engine *e, const struct request *r)
     return false;
 }
 
+/* How much of the prompt may come from the cache: not what tokens are read for. */
+static int32_t shareable(const struct request_params *p)
+{
+    if (p->pooling && !pooling_is_of_last(p->pooling)) return 0;
+    return (p->score_from > 0 ? p->score_from : p->n_prompt) - 1;
+}
+
 void answer_begin(struct engine *e, struct answer *a, struct request *r, int32_t i)
 {
     assert(!a->req && a->line.seq < 0);
@@ -76,6 +83,7 @@ void answer_begin(struct engine *e, struct answer *a, struct request *r, int32_t
     a->stream = (struct decode_stream){.is_started = r->masks || continues_text(e, r)};
     buf_clear(&a->held);
     a->line.n_ids = r->params.n_prompt;
+    a->line.n_shareable = shareable(&r->params);
     memcpy(a->line.ids, r->prompt, (size_t)r->params.n_prompt * sizeof *r->prompt);
 }
 
@@ -83,6 +91,18 @@ void answer_tell_progress(struct answer *a)
 {
     struct engine_event ev = event_of(a->req, a->i_answer);
     ev.n_prompt_done = a->n_fed;
+    tell(a->req, &ev);
+}
+
+void answer_tell_score(struct answer *a, int32_t pos, const float *logits)
+{
+    struct engine_event ev = event_of(a->req, a->i_answer);
+    struct sampled scored;
+    ev.token = a->line.ids[pos];
+    ev.is_prompt = true;
+    ev.n_prompt_done = pos;
+    ev.sampled = &scored;
+    sampler_score(a->req->sampler[0], logits, ev.token, &scored);
     tell(a->req, &ev);
 }
 
@@ -99,7 +119,8 @@ static void leave(struct engine *e, struct request *r)
 static void finish(struct engine *e, struct answer *a, struct engine_event *ev)
 {
     tell(a->req, ev);
-    prefix_keep(e, &a->line, a->n_fed);
+    /* vectors of many texts would throw out the chats that come again */
+    prefix_keep(e, &a->line, a->req->params.pooling ? 0 : a->n_fed);
     struct request *r = a->req;
     a->req = NULL;
     leave(e, r);
@@ -111,6 +132,7 @@ void answer_end(struct engine *e, struct answer *a, enum finish how, const struc
     if (e->tokenizer) decode_stream_flush(&a->stream, &a->held);
     ev.finish = how;
     ev.err = why;
+    if (how == FINISH_LENGTH && a->req->params.pooling) ev.embedding = pool_finish(&a->req->pool);
     if (a->n_generated == 0) ev.n_prompt_done = a->n_fed;
     if (!a->held.is_failed && a->held.n_bytes) ev.text = a->held.data, ev.n_text = a->held.n_bytes;
     finish(e, a, &ev);

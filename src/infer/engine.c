@@ -275,7 +275,7 @@ static bool score_chunk(struct engine *e, int32_t seq, const int32_t *ids, int32
         e->wants[i] = begin + i >= first_wanted;
     }
     const struct batch b = {
-        .n_tok = n, .token = e->token, .pos = e->pos, .seq = e->seq, .wants_logits = e->wants};
+        .n_tok = n, .token = e->token, .pos = e->pos, .seq = e->seq, .wants = e->wants};
     for (struct err why = {0}; !forward_run(e->forward, e->kv, &b, &logits, &n_rows, &why);) {
         if (why.code == ERR_BUSY && prefix_evict(e)) continue;
         *err = why;

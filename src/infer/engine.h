@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "infer/grammar.h"
+#include "infer/pooling.h"
 #include "infer/sampler.h"
 #include "model/forward.h"
 
@@ -74,6 +75,8 @@ struct engine_event {
     enum finish finish;            /* not NONE: the last event of this answer */
     const char *stop_text;         /* the stop string that ended it, or NULL */
     const struct err *err;         /* FINISH_ERROR only */
+    bool is_prompt;                /* `token` is one of the prompt: see score_from */
+    const float *embedding; /* [d_model] of length 1, in the last event of a request with pooling */
     int32_t n_prompt, n_cached, n_generated;
     int32_t n_drafted, n_accepted; /* tokens guessed ahead so far, and how many came true */
     /* The prompt's progress, for events before the first token (token -1, n_text 0). */
@@ -100,6 +103,13 @@ struct request_params {
                           * (re-read, not rotated: exact for what is kept) and go on */
     int32_t n_keep;
     bool shows_special; /* control tokens appear in the text */
+    /* The log-probabilities of the prompt's tokens from this position on are told, each in an event
+     * of its own before the first answer's; 0: none. (The first token, at 0, has none.) What is
+     * before it may come from the cache. Slow unless max_logit_rows is above n_seqs. */
+    int32_t score_from;
+    /* No answer but a vector: the states of the prompt's tokens, pooled. One answer, no grammar and
+     * no stops; the prompt is not kept in the prefix cache. */
+    enum pooling pooling;
     engine_listener *listener;
     void *user;
 };

@@ -37,6 +37,7 @@ struct line {
     int32_t seq;  /* -1: none */
     int32_t *ids; /* [n_ctx + 1]: the last one may never be fed */
     int32_t n_ids;
+    int32_t n_shareable; /* of the ids: keys and values of so many may be another line's */
 };
 
 struct prefix {
@@ -53,6 +54,7 @@ struct request {
     struct shared_masks *masks;    /* or NULL: any text */
     struct constraint *constraint; /* [n_answers] with masks, or NULL */
     int64_t n_pages;               /* committed */
+    struct pool pool;              /* with params.pooling */
     int32_t n_left;                /* answers that have not ended */
     int32_t n_cached;              /* prompt tokens found in the cache */
     bool is_cancelled;
@@ -116,6 +118,7 @@ struct engine {
     uint8_t *wants;
     int32_t *run, *run_n; /* [n_seqs] */
     int32_t n_runs, n_tok;
+    int32_t n_spare_rows; /* of logits, beyond one a slot */
 
     _Atomic int32_t told_queued, told_running;
     _Atomic int64_t told_prompt, told_generated, told_drafted, told_accepted;
@@ -136,6 +139,8 @@ bool answer_restrict(struct answer *a, struct err *err) CRIA_CHECK;
 void answer_take(struct engine *e, struct answer *a, const struct sampled *picked);
 /* Tells how far the prompt is. */
 void answer_tell_progress(struct answer *a);
+/* Tells the log-probability of the prompt's token at `pos`, from the logits of the one before. */
+void answer_tell_score(struct answer *a, int32_t pos, const float *logits);
 /* Ends it without a token, and the request with its last answer. */
 void answer_end(struct engine *e, struct answer *a, enum finish finish, const struct err *why);
 /* Ends a request that holds no slots yet. */
@@ -161,7 +166,7 @@ void masks_release(struct engine *e);
 bool prefix_init(struct engine *e, struct err *err) CRIA_CHECK;
 void prefix_release(struct engine *e);
 /* Opens a sequence for `line` (which has its ids), shared with the longest cached or running line
- * that begins like it; returns how many positions it holds already, less than n_ids. */
+ * that begins like it; returns how many positions it holds already, at most n_shareable. */
 int32_t prefix_open(struct engine *e, struct line *line);
 /* The same for one that is open and holds n_held positions, if there is more to be had by now. */
 int32_t prefix_extend(struct engine *e, struct line *line, int32_t n_held);

@@ -8,7 +8,8 @@
  * forward pass; a radix tree would pay from some thousands on.
  *
  * At least the last token of a prompt is always read again, so that there are logits to sample
- * from. A kept line that is the beginning of another kept line is dropped, since it adds nothing.
+ * from; more, where the results of earlier tokens are wanted too (n_shareable). A kept line that is
+ * the beginning of another kept line is dropped, since it adds nothing.
  *
  * A shared prefix was computed in batches of other sizes than the request alone would make, so
  * where kernels differ by batch size (ops.h) the logits after it may differ in the last bits.
@@ -94,7 +95,7 @@ static int32_t held_of(const struct engine *e, const struct line *line, const st
 {
     if (other == line || other->seq < 0) return 0;
     int32_t n = kv_cache_length(e->kv, other->seq);
-    if (n > line->n_ids - 1) n = line->n_ids - 1;
+    if (n > line->n_shareable) n = line->n_shareable;
     return prefix_common(line->ids, other->ids, n);
 }
 

@@ -59,6 +59,13 @@ static bool check_params(const struct engine *e, const struct request_params *p,
             err, ERR_USAGE,
             "ignores_eos with a grammar: the grammar says where the answer may end; give "
             "one of them");
+    if (p->score_from < 0 || p->score_from > p->n_prompt)
+        return err_set(err, ERR_USAGE, "score_from: %d; give 0 to %d (the prompt)",
+                       (int)p->score_from, (int)p->n_prompt);
+    if (p->pooling && (p->n_answers > 1 || p->grammar || p->n_stop || p->score_from))
+        return err_set(err, ERR_USAGE,
+                       "pooling with several answers, a grammar, stops or score_from; give it "
+                       "alone, there is no answer but the vector");
     if (p->grammar && !model_require_tokenizer(e->model, err)) return err_wrap(err, "grammar");
     if (p->n_stop != 0 && !model_require_tokenizer(e->model, err)) return err_wrap(err, "stop");
     return check_prompt(e, p, err);
@@ -129,7 +136,7 @@ static bool bind(struct engine *e, struct request *r, struct grammar *g, struct 
 struct request *request_new(struct engine *e, const struct request_params *p, struct err *err)
 {
     if (!check_params(e, p, err)) return NULL;
-    const int64_t n_pages = most_pages(e, p);
+    const int64_t n_pages = p->pooling ? pages_of(p->n_prompt) : most_pages(e, p);
     if (n_pages > e->n_pages) {
         err_set(err, ERR_LIMIT,
                 "n_answers: %d answers may come to %lld pages of %d positions, the cache has %lld; "
@@ -146,11 +153,15 @@ struct request *request_new(struct engine *e, const struct request_params *p, st
     }
     r->params = *p;
     r->params.grammar = NULL; /* held by the masks */
+    if (p->pooling) r->params.n_predict = 0;
     r->n_left = p->n_answers;
     r->n_pages = n_pages;
     memcpy(r->prompt, p->prompt, (size_t)p->n_prompt * sizeof *r->prompt);
-    if (!stops_init(&r->stops, p->stop, p->n_stop, err) || !make_samplers(e, r, p, err) ||
-        !bind(e, r, p->grammar, err)) {
+    const bool ok = p->pooling
+                        ? pool_init(&r->pool, p->pooling, model_config(e->model)->d_model, err)
+                        : stops_init(&r->stops, p->stop, p->n_stop, err) &&
+                              make_samplers(e, r, p, err) && bind(e, r, p->grammar, err);
+    if (!ok) {
         request_free(e, r);
         return NULL;
     }
@@ -169,6 +180,7 @@ void request_free(struct engine *e, struct request *r)
     free(r->constraint);
     masks_close(e, r->masks);
     stops_release(&r->stops);
+    pool_release(&r->pool);
     free(r->prompt);
     free(r);
 }

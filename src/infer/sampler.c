@@ -392,6 +392,16 @@ void sampler_pick(struct sampler *s, const float *logits, struct sampled *out)
     if (tells) out->logprob = (float)((double)logits[out->id] - sum);
 }
 
+void sampler_score(struct sampler *s, const float *logits, int32_t id, struct sampled *out)
+{
+    out->id = id;
+    out->n_top = 0;
+    const double sum = s->params.n_logprobs > 0
+                           ? tell_top(s, logits, out)
+                           : log_sum_exp(logits, s->n_vocab, logits[greatest(logits, s->n_vocab)]);
+    out->logprob = (float)((double)logits[id] - sum);
+}
+
 void sampler_set_mask(struct sampler *s, const uint64_t *mask) { s->mask = mask; }
 
 struct rng sampler_rng(const struct sampler *s) { return s->rng; }

@@ -88,6 +88,9 @@ void sampler_set_mask(struct sampler *s, const uint64_t *mask);
  */
 void sampler_pick(struct sampler *s, const float *logits, struct sampled *out);
 
+/* Tells about `id` what a pick of it from these logits would: its log-probability, and the top. */
+void sampler_score(struct sampler *s, const float *logits, int32_t id, struct sampled *out);
+
 /* What `s` would pick from these logits with the random numbers from *rng on (at first those it
  * will use next itself); neither learns nor takes any: for guessing ahead. */
 struct rng sampler_rng(const struct sampler *s);

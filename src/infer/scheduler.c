@@ -88,9 +88,10 @@ static void choose_lead(struct engine *e, int32_t i)
     a->n_lead = 0;
     for (int32_t k = 0; k < i; k++) {
         const struct answer *b = nth(e, k);
-        int32_t n = b->line.n_ids < a->line.n_ids ? b->line.n_ids : a->line.n_ids;
+        const int32_t most = a->line.n_shareable;
+        int32_t n = b->line.n_ids < most ? b->line.n_ids : most;
         if (b->req == a->req || b->is_waiting || b->n_generated > 0) continue;
-        n = prefix_common(a->line.ids, b->line.ids, n < a->line.n_ids ? n : a->line.n_ids - 1);
+        n = prefix_common(a->line.ids, b->line.ids, n);
         if (n <= n_best || n <= b->n_fed) continue;
         n_best = a->n_lead = n;
         a->lead = e->order[k];
@@ -134,18 +135,43 @@ static void admit(struct engine *e)
 
 /* ---- the batch ---- */
 
+/* What is wanted of the token at `pos`: logits if it comes before one that is to be picked or told,
+ * its state if that is pooled. */
+static uint8_t want_at(const struct answer *a, int32_t pos)
+{
+    const struct request_params *p = &a->req->params;
+    const bool is_last = pos + 1 >= a->line.n_ids;
+    if (p->pooling) return is_last || !pooling_is_of_last(p->pooling) ? WANT_STATE : WANT_NOTHING;
+    const bool is_scored = p->score_from > 0 && a->n_generated == 0 && pos + 1 >= p->score_from;
+    return is_last || is_scored ? WANT_LOGITS : WANT_NOTHING;
+}
+
+/* How many of n tokens of an answer that is read may be in one batch: each run has a row of logits,
+ * scored prompts share what is left. */
+static int32_t most_rows(const struct engine *e, const struct answer *a, int32_t n)
+{
+    const int32_t score_from = a->req->params.score_from;
+    if (score_from == 0 || a->n_generated > 0 || a->n_fed + n < score_from) return n;
+    const int32_t n_unscored = a->n_fed + 1 < score_from ? score_from - 1 - a->n_fed : 0;
+    const int32_t n_most = n_unscored + 1 + e->n_spare_rows;
+    return n < n_most ? n : n_most;
+}
+
 /* Puts the next n tokens of a slot's line, and then what is guessed, into the batch. */
 static void add_run(struct engine *e, int32_t slot, int32_t n)
 {
     struct answer *a = &e->slot[slot];
+    int32_t n_rows = 0;
     for (int32_t i = 0; i < n; i++) {
         const int32_t at = e->n_tok++, pos = a->n_fed + i, n_beyond = pos - a->line.n_ids;
         e->token[at] = n_beyond < 0 ? a->line.ids[pos] : a->guess.id[n_beyond];
         e->pos[at] = pos;
         /* each as if alone, so that guessing does not change a bit of what it would have been */
         e->seq[at] = a->guess.n > 0 && i % 2 ? kv_cache_alias(a->line.seq) : a->line.seq;
-        e->wants[at] = n_beyond >= -1;
+        e->wants[at] = want_at(a, pos);
+        n_rows += e->wants[at] == WANT_LOGITS;
     }
+    if (a->guess.n == 0 && n_rows > 1) e->n_spare_rows -= n_rows - 1;
     e->run[e->n_runs] = slot;
     e->run_n[e->n_runs++] = n;
 }
@@ -153,6 +179,7 @@ static void add_run(struct engine *e, int32_t slot, int32_t n)
 static bool build_batch(struct engine *e, struct err *err)
 {
     e->n_tok = e->n_runs = 0;
+    e->n_spare_rows = e->max_logit_rows - e->n_seqs;
     if (e->n_draft > 0 && !guess_all(e, err)) return false;
     for (int32_t i = 0; i < e->n_order; i++) {
         const struct answer *a = nth(e, i);
@@ -165,18 +192,15 @@ static bool build_batch(struct engine *e, struct err *err)
         const int32_t n_room = e->max_batch_tok - e->n_tok;
         if (a->is_waiting || n_unread == 1 || waits_for_lead(e, i)) continue;
         n_unread = a->line.n_ids - a->n_fed;
-        add_run(e, e->order[i], n_unread < n_room ? n_unread : n_room);
+        add_run(e, e->order[i], most_rows(e, a, n_unread < n_room ? n_unread : n_room));
     }
     return true;
 }
 
 static bool run_batch(struct engine *e, const float **logits, struct err *err)
 {
-    const struct batch b = {.n_tok = e->n_tok,
-                            .token = e->token,
-                            .pos = e->pos,
-                            .seq = e->seq,
-                            .wants_logits = e->wants};
+    const struct batch b = {
+        .n_tok = e->n_tok, .token = e->token, .pos = e->pos, .seq = e->seq, .wants = e->wants};
     int32_t n_rows = 0;
     for (;;) {
         struct err why = {0};
@@ -187,7 +211,7 @@ static bool run_batch(struct engine *e, const float **logits, struct err *err)
     }
 }
 
-/* ---- the logits ---- */
+/* ---- the results ---- */
 
 /* Answers 1.. of a request go on from the prompt that answer 0 has read. */
 static void wake_siblings(struct engine *e, const struct answer *first)
@@ -257,26 +281,61 @@ static void pick_all(struct engine *e, struct answer *first, const float *logits
             pick(e, nth(e, i), logits, -1);
 }
 
-static void use_logits(struct engine *e, const float *logits)
+/* The next n tokens of an answer have been fed; wants[i] is what the i-th wanted. */
+static void take_states(struct engine *e, struct answer *a, int32_t n, const uint8_t *wants,
+                        const float *states)
 {
-    int32_t at = 0;
+    for (int32_t i = 0; i < n; i++) {
+        if (wants[i] != WANT_STATE) continue;
+        pool_add(&a->req->pool, a->n_fed + i, states);
+        states += model_config(e->model)->d_model;
+    }
+    a->n_fed += n;
+    if (a->n_fed == a->line.n_ids)
+        answer_end(e, a, FINISH_LENGTH, NULL);
+    else
+        answer_tell_progress(a);
+}
+
+/* Logits before the last token's are for scores; with the last one's the answer goes on. */
+static void take_logits(struct engine *e, struct answer *a, int32_t n, const uint8_t *wants,
+                        const float *logits)
+{
+    const bool is_prompt = a->n_generated == 0;
+    for (int32_t i = 0; i < n && a->n_fed + i + 1 < a->line.n_ids; i++) {
+        if (wants[i] != WANT_LOGITS) continue;
+        answer_tell_score(a, a->n_fed + i + 1, logits);
+        logits += e->n_vocab;
+    }
+    a->n_fed += n;
+    if (a->n_fed == a->line.n_ids)
+        pick_all(e, a, logits);
+    else if (is_prompt)
+        answer_tell_progress(a);
+}
+
+static void use_results(struct engine *e, const float *logits)
+{
+    const uint8_t *wants = e->wants;
+    const float *states = forward_states(e->forward);
     for (int32_t i = 0; i < e->n_runs; i++) {
         struct answer *a = &e->slot[e->run[i]];
-        at += e->run_n[i];
-        if (a->guess.n > 0) {
+        const int32_t n = e->run_n[i];
+        int64_t n_logits = 0, n_wanted = 0;
+        for (int32_t k = 0; k < n; k++) {
+            n_logits += wants[k] == WANT_LOGITS;
+            n_wanted += wants[k] != WANT_NOTHING;
+        }
+        if (a->n_generated == 0) count(&e->told_prompt, n);
+        if (a->guess.n > 0)
             pick_guessed(e, a, logits);
-            logits += (size_t)e->run_n[i] * (size_t)e->n_vocab;
-            continue;
-        }
-        a->n_fed += e->run_n[i];
-        const bool is_prompt = a->n_generated == 0;
-        if (is_prompt) count(&e->told_prompt, e->run_n[i]);
-        if (!e->wants[at - 1]) {
-            if (is_prompt) answer_tell_progress(a);
-            continue;
-        }
-        pick_all(e, a, logits);
-        logits += e->n_vocab;
+        else if (a->req->params.pooling)
+            take_states(e, a, n, wants, states);
+        else
+            take_logits(e, a, n, wants, logits);
+        wants += n;
+        logits += n_logits * e->n_vocab;
+        states += n_wanted * model_config(e->model)->d_model;
     }
 }
 
@@ -306,7 +365,7 @@ bool engine_step(struct engine *e, bool *has_work, struct err *err)
     admit(e);
     ok = build_batch(e, err);
     if (ok && e->n_tok > 0) ok = run_batch(e, &logits, err);
-    if (ok && e->n_tok > 0) use_logits(e, logits);
+    if (ok && e->n_tok > 0) use_results(e, logits);
     if (!ok) end_all(e, err);
     sweep_cancelled(e);
     tell_status(e);

@@ -12,10 +12,10 @@
  * with a barrier at each bar: six a layer, and no buffer for anything normed. With an observer the
  * inputs of products must exist, so the same steps go through `seen`, one barrier more each.
  *
- * After the last attention only the tokens whose logits are wanted matter: their rows of x and y
- * are moved together, and the rest of the last layer, the final norm and the output run on these
- * alone. (A prompt of 512 tokens wants one row: that saves two thirds of a layer, and 511 rows of
- * the output product, which for a small model is a third of the step.)
+ * After the last attention only the tokens matter of which something is wanted, logits or the last
+ * state: their rows of x and y are moved together, and the rest of the last layer, the final norm
+ * and the output run on these alone. (A prompt of 512 tokens wants one row: that saves two thirds
+ * of a layer, and 511 rows of the output product, which for a small model is a third of the step.)
  *
  * Everything a step touches is planned by forward_new(); forward_run() checks the batch against
  * the model and the cache first, so members never fail. Weights from damaged files may hold NaN:
@@ -45,14 +45,15 @@ enum buffer {
     BUF_K,        /* [n_tok, n_kv_heads, d_head] */
     BUF_V,        /* the same */
     BUF_Y,        /* [n_tok, n_heads, d_head] what attention gives */
-    BUF_GATE,     /* [n_tok, d_ff] */
+    BUF_GATE,     /* [n_tok, d_ff]; at the end the states, [n_tok, d_model] */
     BUF_UP,       /* [n_tok, d_ff] */
     BUF_COS_SIN,  /* [n_tok, d_head / 2, 2] */
     BUF_LOGITS,   /* [n_logit_rows, n_vocab] */
     BUF_INV_FREQ, /* double [d_head / 2] */
     BUF_SPAN,     /* struct span [n_tok] */
     BUF_OLD_LEN,  /* int32 [n_tok]: length of each span's sequence before the step */
-    BUF_WANTED,   /* int32 [n_logit_rows] token of each row of logits */
+    BUF_WANTED,   /* int32 [n_tok] token of each row that is wanted */
+    BUF_LOGIT_OF, /* int32 [n_logit_rows] wanted row of each row of logits */
     BUF_WORK,     /* the operators' own */
     BUF_COUNT
 };
@@ -80,8 +81,9 @@ struct forward {
     /* this step */
     const struct batch *batch;
     struct kv_cache *kv;
-    int32_t n_spans, n_wanted;
-    atomic_bool is_damaged; /* a logit is not finite; relaxed: read after team_run() */
+    int32_t n_spans, n_wanted, n_logits;
+    bool has_states;
+    atomic_bool is_damaged; /* a result is not finite; relaxed: read after team_run() */
 };
 
 /* ---- plan ---- */
@@ -121,14 +123,16 @@ static bool make_plan(struct plan *p, const struct model_config *c, const struct
     *p = (struct plan){0};
     return add_buffer(p, BUF_X, max_tok, c->d_model, f) && add_buffer(p, BUF_Q, max_tok, n_q, f) &&
            add_buffer(p, BUF_K, max_tok, n_kv, f) && add_buffer(p, BUF_V, max_tok, n_kv, f) &&
-           add_buffer(p, BUF_Y, max_tok, n_q, f) && add_buffer(p, BUF_GATE, max_tok, c->d_ff, f) &&
+           add_buffer(p, BUF_Y, max_tok, n_q, f) &&
+           add_buffer(p, BUF_GATE, max_tok, c->d_ff > c->d_model ? c->d_ff : c->d_model, f) &&
            add_buffer(p, BUF_UP, max_tok, c->d_ff, f) &&
            add_buffer(p, BUF_COS_SIN, max_tok, c->d_head, f) &&
            add_buffer(p, BUF_LOGITS, max_rows, c->n_vocab, f) &&
            add_buffer(p, BUF_INV_FREQ, 1, c->d_head / 2, sizeof(double)) &&
            add_buffer(p, BUF_SPAN, max_tok, 1, sizeof(struct span)) &&
            add_buffer(p, BUF_OLD_LEN, max_tok, 1, sizeof(int32_t)) &&
-           add_buffer(p, BUF_WANTED, max_rows, 1, sizeof(int32_t)) &&
+           add_buffer(p, BUF_WANTED, max_tok, 1, sizeof(int32_t)) &&
+           add_buffer(p, BUF_LOGIT_OF, max_rows, 1, sizeof(int32_t)) &&
            add_buffer(p, BUF_WORK, 1, (int64_t)work, 1);
 }
 
@@ -294,16 +298,16 @@ static void feed_forward_out(const struct forward *f, const struct member *me, i
     product(f, me, &a, role, i_layer);
 }
 
-/* Moves the wanted rows to the front. Each member moves its own columns, row by row: a row only
- * moves forward, past rows that have moved already, so no one waits for anyone. */
-static void gather_wanted(const struct forward *f, const struct member *me, float *rows, int64_t n)
+/* Moves n_kept rows of width n to the front. Each member moves its own columns, row by row: a row
+ * only moves forward, past rows that have moved already, so no one waits for anyone. */
+static void gather(const struct member *me, float *rows, int64_t n, const int32_t *kept,
+                   int32_t n_kept)
 {
-    const int32_t *wanted = buffer(f, BUF_WANTED);
     int64_t begin = 0, end = 0;
     team_share(me, n, COPY_GRAIN, &begin, &end);
-    for (int32_t i = 0; i < f->n_wanted; i++)
-        if (wanted[i] != i && end > begin)
-            memcpy(rows + i * n + begin, rows + wanted[i] * n + begin,
+    for (int32_t i = 0; i < n_kept; i++)
+        if (kept[i] != i && end > begin)
+            memcpy(rows + i * n + begin, rows + kept[i] * n + begin,
                    (size_t)(end - begin) * sizeof *rows);
 }
 
@@ -318,7 +322,7 @@ static void output(const struct forward *f, const struct member *me)
                                   .ld_x = c->d_model,
                                   .norm = f->w->output_norm,
                                   .eps = c->norm_eps,
-                                  .n_tok = f->n_wanted,
+                                  .n_tok = f->n_logits,
                                   .k = c->d_model,
                                   .out = &out,
                                   .n_out = 1,
@@ -327,14 +331,13 @@ static void output(const struct forward *f, const struct member *me)
 }
 
 /* An exponent of all ones is infinity or NaN; without a branch, so that the loop is vectorised. */
-static void check_finite(struct forward *f, const struct member *me)
+static void check_finite(struct forward *f, const struct member *me, const float *x, int64_t n)
 {
-    const float *logits = buffer(f, BUF_LOGITS);
     int64_t begin = 0, end = 0;
     uint32_t is_bad = 0;
-    team_share(me, (int64_t)f->n_wanted * f->c->n_vocab, COPY_GRAIN, &begin, &end);
+    team_share(me, n, COPY_GRAIN, &begin, &end);
     for (int64_t i = begin; i < end; i++)
-        is_bad |= (uint32_t)((f32_bits(logits[i]) & 0x7f800000u) == 0x7f800000u);
+        is_bad |= (uint32_t)((f32_bits(x[i]) & 0x7f800000u) == 0x7f800000u);
     if (is_bad) atomic_store_explicit(&f->is_damaged, true, memory_order_relaxed);
 }
 
@@ -372,8 +375,22 @@ static void feed_forward_half(const struct forward *f, const struct member *me, 
 
 static void keep_wanted(const struct forward *f, const struct member *me)
 {
-    gather_wanted(f, me, buffer(f, BUF_X), f->c->d_model);
-    gather_wanted(f, me, buffer(f, BUF_Y), (int64_t)f->c->n_heads * f->c->d_head);
+    const int32_t *wanted = buffer(f, BUF_WANTED);
+    const int64_t n_q = (int64_t)f->c->n_heads * f->c->d_head;
+    gather(me, buffer(f, BUF_X), f->c->d_model, wanted, f->n_wanted);
+    gather(me, buffer(f, BUF_Y), n_q, wanted, f->n_wanted);
+    team_barrier(me);
+}
+
+/* The states of all wanted rows; then only those that want logits stay in x. */
+static void keep_states(struct forward *f, const struct member *me)
+{
+    const int64_t d = f->c->d_model;
+    float *x = buffer(f, BUF_X), *states = buffer(f, BUF_GATE);
+    f->ops->rmsnorm(me, states, d, x, d, f->w->output_norm, f->n_wanted, d, f->c->norm_eps);
+    team_barrier(me);
+    gather(me, x, d, buffer(f, BUF_LOGIT_OF), f->n_logits);
+    check_finite(f, me, states, f->n_wanted * d);
     team_barrier(me);
 }
 
@@ -391,9 +408,11 @@ static void step(const struct member *me, void *arg)
     if (f->n_wanted == 0) return;
     keep_wanted(f, me);
     if (!f->observer) feed_forward_half(f, me, n_layers - 1, f->n_wanted);
+    if (f->has_states) keep_states(f, me);
+    if (f->n_logits == 0) return;
     output(f, me);
     team_barrier(me);
-    check_finite(f, me);
+    check_finite(f, me, buffer(f, BUF_LOGITS), (int64_t)f->n_logits * f->c->n_vocab);
 }
 
 /* ---- the batch ---- */
@@ -417,23 +436,29 @@ static bool is_run_end(const struct batch *b, int32_t i)
     return i + 1 == b->n_tok || b->seq[i + 1] != b->seq[i];
 }
 
-static bool wants(const struct batch *b, int32_t i)
+static unsigned wants(const struct batch *b, int32_t i)
 {
-    return b->wants_logits ? b->wants_logits[i] != 0 : is_run_end(b, i);
+    if (b->wants) return b->wants[i];
+    return is_run_end(b, i) ? WANT_LOGITS : WANT_NOTHING;
 }
 
 static bool list_wanted(struct forward *f, const struct batch *b, struct err *err)
 {
-    int32_t *wanted = buffer(f, BUF_WANTED);
-    int32_t n = 0;
+    int32_t *wanted = buffer(f, BUF_WANTED), *logit_of = buffer(f, BUF_LOGIT_OF);
+    f->n_wanted = f->n_logits = 0;
+    f->has_states = false;
     for (int32_t i = 0; i < b->n_tok; i++) {
-        if (!wants(b, i)) continue;
-        if (n == f->max_logit_rows)
-            return err_set(err, ERR_LIMIT, "logits of more than %" PRId32 " tokens are wanted",
-                           f->max_logit_rows);
-        wanted[n++] = i;
+        const unsigned want = wants(b, i);
+        if (want == WANT_NOTHING) continue;
+        if (want & WANT_STATE) f->has_states = true;
+        if (want & WANT_LOGITS) {
+            if (f->n_logits == f->max_logit_rows)
+                return err_set(err, ERR_LIMIT, "logits of more than %" PRId32 " tokens are wanted",
+                               f->max_logit_rows);
+            logit_of[f->n_logits++] = f->n_wanted;
+        }
+        wanted[f->n_wanted++] = i;
     }
-    f->n_wanted = n;
     return true;
 }
 
@@ -511,7 +536,7 @@ static bool check_observer(const struct forward *f, struct err *err)
 }
 
 bool forward_run(struct forward *f, struct kv_cache *kv, const struct batch *b,
-                 const float **logits, int32_t *n_wanted, struct err *err)
+                 const float **logits, int32_t *n_rows, struct err *err)
 {
     const struct kv_layer *l = kv_cache_layer(kv, 0);
     assert(l->d_head == f->c->d_head && l->n_kv_heads == f->c->n_kv_heads);
@@ -527,13 +552,15 @@ bool forward_run(struct forward *f, struct kv_cache *kv, const struct batch *b,
     if (atomic_load_explicit(&f->is_damaged, memory_order_relaxed)) {
         unreserve_spans(f, kv, b, f->n_spans);
         return err_set(err, ERR_FORMAT,
-                       "%s: the weights give logits that are not finite; fetch the file again",
+                       "%s: the weights give numbers that are not finite; fetch the file again",
                        model_info(f->model)->path);
     }
     *logits = buffer(f, BUF_LOGITS);
-    *n_wanted = f->n_wanted;
+    *n_rows = f->n_logits;
     return true;
 }
+
+const float *forward_states(const struct forward *f) { return buffer(f, BUF_GATE); }
 
 /* ---- life ---- */
 

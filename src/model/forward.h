@@ -19,8 +19,11 @@ struct batch {
     const int32_t *pos;   /* [n_tok] */
     const int32_t *seq;   /* [n_tok]; tokens of one sequence stand together, positions rising by 1,
                            * and each sequence continues where its cache ends */
-    const uint8_t *wants_logits; /* [n_tok], NULL: only the last token of each run of a sequence */
+    const uint8_t *wants; /* [n_tok] of enum want; NULL: WANT_LOGITS of each run's last token */
 };
+
+/* What is to be known of a token after the step; may be added up. */
+enum want { WANT_NOTHING = 0, WANT_LOGITS = 1, WANT_STATE = 2 };
 
 struct forward;
 
@@ -33,11 +36,14 @@ size_t forward_bytes(const struct forward *f); /* activations and work, as plann
 size_t forward_plan_bytes(const struct model_config *c, const struct ops *ops, int n_threads,
                           int32_t max_batch_tok, int32_t max_logit_rows, int32_t max_pos);
 
-/* Reserves the cache, runs the batch, and leaves logits [n_wanted, n_vocab] of the wanted tokens,
- * in batch order, in memory that is valid until the next run. ERR_BUSY: the cache is full, nothing
- * has changed; ERR_LIMIT: a token id, position or size out of range. */
+/* Reserves the cache, runs the batch, and leaves logits [n_rows, n_vocab] of the tokens that want
+ * them, in batch order, in memory that is valid until the next run. ERR_BUSY: the cache is full,
+ * nothing has changed; ERR_LIMIT: a token id, position or size out of range. */
 bool forward_run(struct forward *f, struct kv_cache *kv, const struct batch *b,
-                 const float **logits, int32_t *n_wanted, struct err *err) CRIA_CHECK;
+                 const float **logits, int32_t *n_rows, struct err *err) CRIA_CHECK;
+/* If a token of the last run wanted its state: those of all tokens that wanted anything, in batch
+ * order, [.., d_model]: what the output matrix is multiplied with, so after the last norm. */
+const float *forward_states(const struct forward *f);
 
 /* Called on one thread with the inputs x [n_tok, k] of each matrix product (imatrix). Slower path:
  * norms and products are not fused while an observer is set. NULL ends it. */
