@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cmd_index.c - `cria index`: files and directories into one searchable file, kept up to date.
+ *
+ * Sources are stored by their absolute names, so that `cria index DB` alone, from anywhere, looks
+ * at all of them again. What each run did is one line; files that could not be read are named.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "base/json_write.h"
+#include "base/log.h"
+#include "base/os.h"
+#include "cli/command.h"
+#include "cli/progress_bar.h"
+#include "retrieve/indexing.h"
+
+enum { MAX_EXCLUDES = 64, MAX_ROOTS = 4096 };
+
+struct roots {
+    char *root[MAX_ROOTS];
+    int n;
+    bool is_out_of_memory;
+};
+
+static void roots_release(struct roots *r)
+{
+    for (int i = 0; i < r->n; i++) free(r->root[i]);
+    free(r);
+}
+
+static bool keep_root(void *user, const char *root)
+{
+    struct roots *r = user;
+    if (r->n == MAX_ROOTS || !(r->root[r->n] = strdup(root))) {
+        r->is_out_of_memory = true;
+        return false;
+    }
+    r->n++;
+    return true;
+}
+
+static bool nothing_to_index(const struct args *a, struct err *err)
+{
+    return err_set(err, ERR_USAGE, "nothing to index; name a directory or files after %s",
+                   args_operand(a, 0));
+}
+
+/* The sources of the command line, or those of the index if there are none. */
+static bool find_roots(const struct args *a, struct store *s, struct roots *out, struct err *err)
+{
+    for (int i = 1; i < args_n_operands(a); i++) {
+        char *full = realpath(args_operand(a, i), NULL);
+        if (!full)
+            return err_set(err, ERR_IO, "%s: there is no such file or directory; look at the name",
+                           args_operand(a, i));
+        const bool is_kept = keep_root(out, full);
+        free(full);
+        if (!is_kept) break;
+    }
+    if (args_n_operands(a) == 1 && !store_each_root(s, keep_root, out, err)) return false;
+    if (out->is_out_of_memory)
+        return err_set(err, ERR_LIMIT, "more than %d sources; name directories", MAX_ROOTS);
+    return out->n > 0 || nothing_to_index(a, err);
+}
+
+static void print_stats(const struct args *a, const struct index_stats *t, struct store_counts c,
+                        double seconds)
+{
+    if (args_flag(a, "json")) {
+        struct buf b;
+        buf_init(&b, 4096);
+        struct json_writer w = json_writer(&b);
+        json_object(&w);
+        json_key_int(&w, "added", t->n_added);
+        json_key_int(&w, "changed", t->n_changed);
+        json_key_int(&w, "unchanged", t->n_same);
+        json_key_int(&w, "removed", t->n_removed);
+        json_key_int(&w, "failed", t->n_failed);
+        json_key_int(&w, "binary", t->n_binary);
+        json_key_int(&w, "too_large", t->n_large);
+        json_key_int(&w, "documents", c.n_documents);
+        json_key_int(&w, "passages", c.n_chunks);
+        json_key_double(&w, "seconds", seconds);
+        json_end(&w);
+        printf("%s\n", b.data ? b.data : "{}");
+        buf_release(&b);
+        return;
+    }
+    log_info("%" PRId64 " added, %" PRId64 " changed, %" PRId64 " unchanged, %" PRId64
+             " removed; passed over: %" PRId64 " not readable, %" PRId64 " binary, %" PRId64
+             " too large",
+             t->n_added, t->n_changed, t->n_same, t->n_removed, t->n_failed, t->n_binary,
+             t->n_large);
+    log_info("%s: %" PRId64 " documents, %" PRId64 " passages; %.1f MB read in %.1f s",
+             args_operand(a, 0), c.n_documents, c.n_chunks, (double)t->n_bytes / 1e6, seconds);
+}
+
+static bool update(const struct args *a, struct store *s, struct err *err)
+{
+    const char *exclude[MAX_EXCLUDES];
+    struct index_options opt = {.exclude = exclude,
+                                .n_exclude = args_count(a, "exclude"),
+                                .max_file_bytes = args_int(a, "max-file") * 1000000};
+    struct index_stats stats = {0};
+    struct store_counts counts;
+    if (opt.n_exclude > MAX_EXCLUDES)
+        return err_set(err, ERR_USAGE, "--exclude: %d times; at most %d", opt.n_exclude,
+                       MAX_EXCLUDES);
+    for (int i = 0; i < opt.n_exclude; i++) exclude[i] = args_nth(a, "exclude", i);
+    struct roots *roots = calloc(1, sizeof *roots);
+    if (!roots) return err_set(err, ERR_MEMORY, "no memory for the sources");
+    bool ok = find_roots(a, s, roots, err);
+    struct progress_bar bar;
+    const int64_t begin = clock_ns();
+    progress_bar_init(&bar, args_flag(a, "quiet"), "B");
+    opt.progress = &bar.progress;
+    for (int i = 0; ok && i < roots->n; i++) ok = index_root(s, roots->root[i], &opt, &stats, err);
+    progress_bar_release(&bar);
+    ok = ok && store_count(s, &counts, err);
+    if (ok) print_stats(a, &stats, counts, (double)(clock_ns() - begin) * 1e-9);
+    roots_release(roots);
+    return ok;
+}
+
+static bool print_document(void *user, const struct document *d)
+{
+    (void)user;
+    printf("%-10s %6" PRId64 " passages  %10" PRId64 " B  %s  (%s)\n", d->reader, d->n_chunks,
+           d->size_bytes, d->path, d->title);
+    return true;
+}
+
+static bool print_document_json(void *user, const struct document *d)
+{
+    struct buf b;
+    (void)user;
+    buf_init(&b, (size_t)1 << 20);
+    struct json_writer w = json_writer(&b);
+    json_object(&w);
+    json_key_cstring(&w, "path", d->path);
+    json_key_cstring(&w, "title", d->title);
+    json_key_cstring(&w, "root", d->root);
+    json_key_cstring(&w, "format", d->reader);
+    json_key_int(&w, "bytes", d->size_bytes);
+    json_key_int(&w, "passages", d->n_chunks);
+    json_end(&w);
+    printf("%s\n", b.data ? b.data : "");
+    buf_release(&b);
+    return true;
+}
+
+static bool forget(struct store *s, const char *root, struct err *err)
+{
+    char *full = realpath(root, NULL);
+    const bool ok = store_begin(s, err) && store_remove_root(s, full ? full : root, err) &&
+                    store_commit(s, err);
+    free(full);
+    return ok;
+}
+
+static int index_run(const struct args *a, struct err *err)
+{
+    const bool is_listing = args_flag(a, "list");
+    if (args_n_operands(a) == 1 && !is_listing && !path_exists(args_operand(a, 0))) {
+        nothing_to_index(a, err); /* before an empty index is made */
+        return 1;
+    }
+    struct store *s = store_open(args_operand(a, 0), is_listing ? STORE_READ : STORE_WRITE, err);
+    if (!s) return 1;
+    bool ok = true;
+    if (is_listing)
+        ok = store_each_document(s, args_flag(a, "json") ? print_document_json : print_document,
+                                 NULL, err);
+    else if (args_has(a, "remove"))
+        ok = forget(s, args_str(a, "remove"), err);
+    else
+        ok = update(a, s, err);
+    store_close(s);
+    return ok ? 0 : 1;
+}
+
+static const struct option options[] = {
+    /* clang-format off */
+    /* name      letter arg     kind      min max   default choices rep    help */
+    {"exclude",  0,     "GLOB", OPT_STR,  0,  0,    NULL,   NULL,   true,  "pass over files and directories of this name or path below the source"},
+    {"max-file", 0,     "MB",   OPT_INT,  1,  256,  "32",   NULL,   false, "pass over larger files"},
+    {"list",     0,     NULL,   OPT_FLAG, 0,  0,    NULL,   NULL,   false, "print what is indexed"},
+    {"remove",   0,     "PATH", OPT_FILE, 0,  0,    NULL,   NULL,   false, "forget this source and its documents"},
+    {"json",     0,     NULL,   OPT_FLAG, 0,  0,    NULL,   NULL,   false, "print the figures, or a line a document, as JSON"},
+    {0},
+    /* clang-format on */
+};
+
+const struct command cmd_index = {
+    .name = "index",
+    .what = "make documents searchable, for answers with sources",
+    .operands = "DB [SOURCE...]",
+    .min_operands = 1,
+    .max_operands = -1,
+    .options = options,
+    .details =
+        "DB is one file, made if it is not there. A SOURCE is a directory or a file; below "
+        "a directory every file is taken whose format is known: text, Markdown, source code. Run "
+        "again, it reads only what has changed and removes what is gone; without "
+        "SOURCE it looks again at all that DB holds. Ctrl-C keeps what is done.\n\n"
+        "Hidden files and directories (.git) are passed over, links are not followed.",
+    .example = "  cria index notes.db ~/notes ~/src/project --exclude build\n"
+               "  cria index notes.db\n"
+               "  cria search notes.db 'how are backups made'",
+    .run = index_run,
+};
