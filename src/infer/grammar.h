@@ -1,5 +1,5 @@
 /* grammar.h - what an answer may be: a language of byte strings, compiled from GBNF, a regular
- * expression or a JSON Schema, and immutable after that.
+ * expression, a JSON Schema or function calls, and immutable after that.
  *
  * Compiling fails closed: what is not understood, does not fit the limits or has no text at all is
  * an error that names the place, never a grammar that allows more. Time and memory are bounded
@@ -37,6 +37,18 @@ enum schema_space {
 /* The keywords and what they mean here stand in docs/constraints.md. */
 struct grammar *grammar_from_schema(const char *text, size_t n, enum schema_space space,
                                     const char *name, struct err *err);
+
+/* Calls of functions, each a text with its arguments' schema inside, with or without other text;
+ * `text` is JSON:
+ *     {"first": T, "between": T, "last": T, "most": N,
+ *      "calls": [{"name": T, "before": T, "schema": SCHEMA, "after": T}, ...],
+ *      "text": {"is_instead": B, "begins_not": T, "holds_not": [T, ...]}}
+ * An answer is `first`, up to N calls with `between` between them, and `last`. With "text" it may
+ * also be a text instead, or have one before them; that text does not begin (spaces apart) with one
+ * of the characters of `begins_not` nor hold one of the words of `holds_not`, each of which has '<'
+ * as its first character and nowhere else. "name" is for messages. */
+struct grammar *grammar_from_calls(const char *text, size_t n, enum schema_space space,
+                                   const char *name, struct err *err);
 
 /* One more owner; returns `g`. */
 struct grammar *grammar_share(struct grammar *g);

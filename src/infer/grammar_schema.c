@@ -206,6 +206,14 @@ static char next_letter(const char **p)
     return s[0];
 }
 
+/* The schema in whose text `v` lies. */
+static int32_t root_of(const struct schema *s, struct json v)
+{
+    int32_t i = s->n_roots - 1;
+    while (i > 0 && json_id(s->root[i]) > json_id(v)) i--;
+    return i;
+}
+
 static bool resolve(struct schema *s, struct json ref, struct json *out)
 {
     const char *text = NULL;
@@ -219,7 +227,7 @@ static bool resolve(struct schema *s, struct json ref, struct json *out)
                      "$ref: '%.80s' is not in this document; give '#' or '#/...'", text);
         return false;
     }
-    struct json at = s->root;
+    struct json at = s->root[root_of(s, ref)];
     char part[256];
     for (const char *p = text + 1; *p == '/';) {
         size_t n_part = 0;
@@ -515,41 +523,54 @@ static int32_t make_value(struct schema *s, const struct schema_all *all)
     return node_alt(&s->b, way, n);
 }
 
-static void read_schema(struct schema *s)
+static void read_schemas(struct schema *s, schema_answer *answer, const void *user)
 {
     const int32_t root = rule_new(&s->b, "the schema", 10, 0);
-    rule_define(&s->b, root, schema_value(s, &s->root, 1));
+    rule_define(&s->b, root, answer(s, user));
     for (size_t i = 0; i < s->n_values && !grammar_has_failed(&s->b); i++) {
         struct schema_all all = {.n = s->value[i].n};
         memcpy(all.item, s->item + s->value[i].begin, (size_t)all.n * sizeof *all.item);
+        if (all.n) s->i_root = root_of(s, all.item[0].v);
         const int32_t node = make_value(s, &all);
         rule_define(&s->b, s->value[i].rule, node);
     }
 }
+
+struct grammar *schema_grammar(const struct json *root, const char *const *root_name,
+                               int32_t n_roots, enum schema_space space, schema_answer *answer,
+                               const void *user, const char *name, struct err *err)
+{
+    struct schema *s = calloc(1, sizeof *s);
+    if (!s) {
+        err_set(err, ERR_MEMORY, "%s: no memory for the schema", name);
+        return NULL;
+    }
+    grammar_build_init(&s->b);
+    s->root = root;
+    s->n_roots = n_roots;
+    s->space = space;
+    for (size_t i = 0; i < SCHEMA_BUCKETS; i++) s->bucket[i] = -1;
+    s->gap = s->any = s->any_string = s->any_object = s->any_array = s->any_number =
+        s->any_integer = -1;
+    read_schemas(s, answer, user);
+    if (grammar_has_failed(&s->b) && s->i_root >= 0) name = root_name[s->i_root];
+    struct grammar *g = grammar_compile(&s->b, name, err);
+    grammar_build_release(&s->b);
+    free(s->item);
+    free(s->value);
+    free(s);
+    return g;
+}
+
+static int32_t the_value(struct schema *s, const void *user) { return schema_value(s, user, 1); }
 
 struct grammar *grammar_from_schema(const char *text, size_t n, enum schema_space space,
                                     const char *name, struct err *err)
 {
     struct json_doc *doc = json_parse(text, n, GRAMMAR_MAX_TEXT_BYTES, name, err);
     if (!doc) return NULL;
-    struct grammar *g = NULL;
-    struct schema *s = calloc(1, sizeof *s);
-    if (s) {
-        grammar_build_init(&s->b);
-        s->root = json_root(doc);
-        s->space = space;
-        for (size_t i = 0; i < SCHEMA_BUCKETS; i++) s->bucket[i] = -1;
-        s->gap = s->any = s->any_string = s->any_object = s->any_array = s->any_number =
-            s->any_integer = -1;
-        read_schema(s);
-        g = grammar_compile(&s->b, name, err);
-        grammar_build_release(&s->b);
-        free(s->item);
-        free(s->value);
-        free(s);
-    } else {
-        err_set(err, ERR_MEMORY, "%s: no memory for the schema", name);
-    }
+    const struct json root = json_root(doc);
+    struct grammar *g = schema_grammar(&root, &name, 1, space, the_value, &root, name, err);
     json_free(doc);
     return g;
 }

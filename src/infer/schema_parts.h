@@ -51,7 +51,9 @@ struct schema_value {
 
 struct schema {
     struct grammar_builder b;
-    struct json root;
+    const struct json *root; /* [n_roots] in the order of the text; '#' is the nearest before */
+    int32_t n_roots;
+    int32_t i_root; /* under way, for messages; -1: none of them */
     enum schema_space space;
     struct schema_item *item;
     size_t n_items, cap_items;
@@ -64,6 +66,13 @@ struct schema {
 };
 
 /* grammar_schema.c */
+/* A grammar whose answer is what `answer` makes of schemas [n_roots] of one document, which lie one
+ * behind the other; it says in s->i_root which it is at. Errors name root_name[i], or `name` if
+ * they are of no one schema. Returns owned. */
+typedef int32_t schema_answer(struct schema *s, const void *user);
+struct grammar *schema_grammar(const struct json *root, const char *const *root_name,
+                               int32_t n_roots, enum schema_space space, schema_answer *answer,
+                               const void *user, const char *name, struct err *err);
 /* The node of a value that satisfies all of schemas [n]. */
 int32_t schema_value(struct schema *s, const struct json *schemas, int32_t n);
 /* Expands schemas into a list; false when the builder has failed. */

@@ -123,6 +123,13 @@ static bool read_logprobs_count(void *out, struct json v, const char *name, stru
     return true;
 }
 
+/* Of every field that form.c knows. */
+static bool read_form(void *out, struct json v, const char *name, struct refusal *r)
+{
+    struct gen_params *p = out;
+    return form_read(&p->form, v, name, r);
+}
+
 /* ---- the tables ---- */
 
 #define COMMON_FIELDS                                                                              \
@@ -155,14 +162,15 @@ static bool read_logprobs_count(void *out, struct json v, const char *name, stru
         {"cache_prompt", FIELD_IGNORED, 0, 0, 0, NULL},                                            \
         {"prompt_cache_key", FIELD_IGNORED, 0, 0, 0, NULL},                                        \
         {"safety_identifier", FIELD_IGNORED, 0, 0, 0, NULL},                                       \
-        {"grammar", FIELD_REFUSED, 0, 0, 0, NULL}, {"json_schema", FIELD_REFUSED, 0, 0, 0, NULL},  \
-        {"structured_outputs", FIELD_REFUSED, 0, 0, 0, NULL},                                      \
-        {"guided_json", FIELD_REFUSED, 0, 0, 0, NULL},                                             \
-        {"guided_regex", FIELD_REFUSED, 0, 0, 0, NULL},                                            \
-        {"guided_choice", FIELD_REFUSED, 0, 0, 0, NULL},                                           \
-        {"guided_grammar", FIELD_REFUSED, 0, 0, 0, NULL},                                          \
+        {"response_format", FIELD_OTHER, 0, 0, 0, read_form},                                      \
+        {"structured_outputs", FIELD_OTHER, 0, 0, 0, read_form},                                   \
+        {"json_schema", FIELD_OTHER, 0, 0, 0, read_form},                                          \
+        {"guided_json", FIELD_OTHER, 0, 0, 0, read_form},                                          \
+        {"guided_regex", FIELD_OTHER, 0, 0, 0, read_form},                                         \
+        {"guided_choice", FIELD_OTHER, 0, 0, 0, read_form},                                        \
+        {"grammar", FIELD_OTHER, 0, 0, 0, read_form},                                              \
     {                                                                                              \
-        "response_format", FIELD_REFUSED, 0, 0, 0, NULL                                            \
+        "guided_grammar", FIELD_OTHER, 0, 0, 0, read_form                                          \
     }
 
 static const struct field chat_fields[] = {
@@ -224,6 +232,10 @@ static bool check_together(enum gen_api api, const struct gen_model *m, const st
     if (p->echoes && p->wants_logprobs)
         return refuse(r, REFUSAL_UNSUPPORTED, "echo",
                       "echo with logprobs: the prompt's are not computed; leave out one of them");
+    if (p->form.kind != FORM_FREE && p->ignores_eos)
+        return refuse(r, REFUSAL_VALUE, "ignore_eos",
+                      "ignore_eos beside %s: the form says where the answer may end; give one",
+                      p->form.field);
     for (int32_t i = 0; i < p->n_bias; i++)
         if (p->bias[i].id >= n_vocab)
             return refuse(r, REFUSAL_VALUE, "logit_bias",
@@ -250,6 +262,7 @@ bool gen_fields_read(enum gen_api api, struct json body, struct gen_params *p, s
         .max_tokens = -1,
         .max_completion_tokens = -1,
     };
+    form_init(&p->form);
     const struct field *rows = api == GEN_CHAT ? chat_fields : text_fields;
     if (!fields_read(rows, body, p, &p->unknown, r)) return false;
     if (p->max_completion_tokens >= 0) p->max_tokens = p->max_completion_tokens;
@@ -274,4 +287,5 @@ void gen_params_release(struct gen_params *p)
 {
     free(p->bias);
     p->bias = NULL;
+    form_release(&p->form);
 }

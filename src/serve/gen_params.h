@@ -7,6 +7,7 @@
 #include "infer/engine.h"
 #include "model/model.h"
 #include "serve/fields.h"
+#include "serve/form.h"
 
 enum gen_api { GEN_CHAT, GEN_TEXT };
 
@@ -35,6 +36,7 @@ struct gen_params {
     int32_t best_of;
     bool is_stream, has_usage, echoes, ignores_eos;
     const char *model; /* NULL: not said */
+    struct form form;
     struct json messages, prompt;
     struct unknown_fields unknown;
 };

@@ -2,7 +2,7 @@
  *
  * generation.c - from a request's body to a job of the worker, and from its events to the answer.
  *
- *   body -> fields (gen_params.c) -> ids (messages.c) -> job -> worker
+ *   body -> fields (gen_params.c) -> ids (messages.c) -> grammar (compiler.c) -> job -> worker
  *   events -> chunks of a stream, or texts that become one object (wording.c)
  *
  * A generation that the client has left goes on until the worker's last event, with nobody to tell:
@@ -40,6 +40,7 @@ static void gen_free(struct generation *g)
         buf_release(&g->choice[i].text);
         for (int k = 0; k < CHOICE_LOGPROBS; k++) buf_release(&g->choice[i].logprobs[k]);
     }
+    grammar_free(g->compile.grammar);
     gen_params_release(&g->params);
     json_free(g->body);
     free(g->choice);
@@ -136,10 +137,48 @@ static void fill_job(struct generation *g)
     job->params.n_stop = p->n_stop;
     memcpy(job->params.stop, p->stop, sizeof p->stop);
     job->params.ignores_eos = p->ignores_eos;
+    job->params.grammar = g->compile.grammar;
     job->part = g->part;
     job->n_parts = g->n_prompts;
     job->has_logprobs = p->wants_logprobs;
     job->user = g;
+}
+
+static void submit(struct generation *g)
+{
+    fill_job(g);
+    worker_submit(g->server->worker, &g->job);
+}
+
+/* To the worker, with its grammar if it wants one: at once if that is known already. */
+static void send_on(struct generation *g)
+{
+    struct compiler *c = g->server->compiler;
+    const struct form *f = &g->params.form;
+    if (f->kind != FORM_FREE && !(g->compile.grammar = compiler_find(c, f))) {
+        g->compile.form = f;
+        g->compile.user = g;
+        g->is_compiling = true;
+        compiler_submit(c, &g->compile);
+        return;
+    }
+    submit(g);
+}
+
+void generation_compiled(struct compile_job *job)
+{
+    struct generation *g = job->user;
+    struct refusal r = {0};
+    g->is_compiling = false;
+    if (g->ex && job->grammar) {
+        submit(g);
+        return;
+    }
+    if (g->ex) {
+        form_refuse(&r, job->form->field, &job->err);
+        exchange_refuse(g->ex, &r);
+    }
+    gen_free(g);
 }
 
 void generation_begin(struct exchange *ex, enum gen_api api, const void *body, size_t n_bytes)
@@ -167,18 +206,17 @@ void generation_begin(struct exchange *ex, enum gen_api api, const void *body, s
         exchange_refuse(ex, &r);
         return;
     }
-    fill_job(g);
     g->ex = ex;
     ex->gen = g;
     for (int32_t i = 0; i < g->n_prompts; i++) g->n_prompt += (int32_t)g->part[i].prompt.n;
     memcpy(g->key_name, ex->key_name, sizeof g->key_name);
-    worker_submit(s->worker, &g->job);
+    send_on(g);
 }
 
 void generation_abandon(struct generation *g)
 {
     g->ex = NULL;
-    worker_cancel(g->server->worker, &g->job);
+    if (!g->is_compiling) worker_cancel(g->server->worker, &g->job);
 }
 
 void generation_cancel_all(struct server *s)

@@ -30,6 +30,8 @@ struct generation {
     int64_t created_s;
     struct json_doc *body;
     struct gen_params params;
+    struct compile_job compile;
+    bool is_compiling; /* not with the worker yet */
     struct job job;
     struct job_part *part;
     struct choice *choice;

@@ -187,6 +187,16 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     }
 }
 
+static void on_compiled(evutil_socket_t fd, short what, void *arg)
+{
+    struct server *s = arg;
+    (void)fd, (void)what;
+    for (struct compile_job *job = compiler_take(s->compiler), *next; job; job = next) {
+        next = job->next;
+        generation_compiled(job);
+    }
+}
+
 /* ---- life ---- */
 
 static bool fill_names(struct server *s, struct err *err)
@@ -248,10 +258,11 @@ static bool make_loop(struct server *s, struct err *err)
                                             EVHTTP_REQ_OPTIONS | EVHTTP_REQ_PATCH);
     s->tick = add_event(s, -1, EV_PERSIST, on_tick, &second);
     s->wake = add_event(s, worker_fd(s->worker), EV_READ | EV_PERSIST, on_wake, NULL);
+    s->compiled = add_event(s, compiler_fd(s->compiler), EV_READ | EV_PERSIST, on_compiled, NULL);
     s->on_term = add_event(s, SIGTERM, EV_SIGNAL | EV_PERSIST, on_signal, NULL);
     s->on_int = add_event(s, SIGINT, EV_SIGNAL | EV_PERSIST, on_signal, NULL);
     s->on_hup = add_event(s, SIGHUP, EV_SIGNAL | EV_PERSIST, on_hangup, NULL);
-    return (s->tick && s->wake && s->on_term && s->on_int && s->on_hup) ||
+    return (s->tick && s->wake && s->compiled && s->on_term && s->on_int && s->on_hup) ||
            err_set(err, ERR_MEMORY, "no memory for the server");
 }
 
@@ -283,7 +294,7 @@ static void free_event(struct event *ev)
     if (ev) event_free(ev);
 }
 
-/* The worker first: then no event comes any more. The connections' close callbacks end what is
+/* The threads first: then no event comes any more. The connections' close callbacks end what is
  * open while evhttp is freed. */
 static void release(struct server *s)
 {
@@ -291,12 +302,15 @@ static void release(struct server *s)
     worker_free(s->worker);
     s->is_draining = true;
     s->worker = NULL;
+    compiler_free(s->compiler);
+    s->compiler = NULL;
     generation_free_all(s);
     if (s->http) evhttp_free(s->http);
     s->listener = NULL;
     conn_free_all(s);
     free_event(s->tick);
     free_event(s->wake);
+    free_event(s->compiled);
     free_event(s->on_term);
     free_event(s->on_int);
     free_event(s->on_hup);
@@ -313,8 +327,8 @@ bool serve_run(struct engine *e, const struct serve_options *opt, struct err *er
     struct server s = {.opt = opt, .engine = e};
     buf_init(&s.text, MAX_TEXT_BYTES);
     bool ok = fill_names(&s, err) && open_files(&s, err) && plan_connections(&s, err) &&
-              (s.worker = worker_new(e, err)) != NULL && make_loop(&s, err) &&
-              start_listening(&s, err);
+              (s.worker = worker_new(e, err)) != NULL && (s.compiler = compiler_new(err)) != NULL &&
+              make_loop(&s, err) && start_listening(&s, err);
     if (ok) event_base_dispatch(s.base);
     release(&s);
     return ok;

@@ -17,6 +17,7 @@
 #include <event2/event.h>
 #include <event2/http.h>
 
+#include "serve/compiler.h"
 #include "serve/gen_params.h"
 #include "serve/http_check.h"
 #include "serve/keys.h"
@@ -54,11 +55,12 @@ struct server {
     struct event_base *base;
     struct evhttp *http;
     struct evconnlistener *listener;
-    struct event *tick, *wake, *on_term, *on_int, *on_hup;
+    struct event *tick, *wake, *compiled, *on_term, *on_int, *on_hup;
     struct tls *tls; /* NULL: plain */
     struct host_rule host_rule;
 
     struct worker *worker;
+    struct compiler *compiler;
     struct keys *keys; /* NULL: everybody */
     struct metrics metrics;
     struct evbuffer *out; /* for one chunk or body at a time */
@@ -154,6 +156,8 @@ void generation_begin(struct exchange *ex, enum gen_api api, const void *body, s
 /* The client is gone. */
 void generation_abandon(struct generation *gen);
 void generation_hear(struct worker_event *ev);
+/* Its grammar is there, or why not. */
+void generation_compiled(struct compile_job *job);
 void generation_cancel_all(struct server *s);
 /* Frees those whose last event will never come: the worker is gone. */
 void generation_free_all(struct server *s);

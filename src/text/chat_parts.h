@@ -9,8 +9,8 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
-#include "base/json.h"
 #include "text/chat.h"
+#include "text/chat_json.h"
 
 struct chat_span {
     const char *s;
@@ -62,14 +62,6 @@ const char *chat_template_after(const char *tmpl, const char *fragment);
 /* The template in the vocabulary if it is of family `f`, else NULL: the details in which files of
  * one family differ are read from it. */
 const char *chat_template_of(const struct chat_family *f, const struct vocab *v);
-
-/* ---- JSON as Python writes it (chat_json.c) ---- */
-
-/* Appends `v` as json.dumps(v, ensure_ascii=False, indent=indent) does, which is the filter tojson
- * of transformers; indent 0: on one line. */
-void chat_json(struct buf *out, struct json v, int indent);
-void chat_json_string(struct buf *out, const char *s, size_t n);
-void chat_json_float(struct buf *out, double v); /* finite */
 
 /* ---- the rows of the table in chat.c ---- */
 

@@ -5,9 +5,13 @@
 Prints TAP. The model is the default one, SmolLM2-135M-Instruct, which must answer "Paris".
 """
 import asyncio
+import enum
+import json
+import re
 import sys
 
 import openai
+import pydantic
 
 URL, KEY = sys.argv[1:3]
 client = openai.OpenAI(base_url=URL + "/v1", api_key=KEY, max_retries=0)
@@ -89,6 +93,51 @@ def completions_stream():
     assert chunks[-1].usage.total_tokens == 7
 
 
+class Country(pydantic.BaseModel):
+    """A schema as clients make them: $defs, $ref, title, default, anyOf, enum."""
+    class Side(enum.Enum):
+        north = "north"
+        south = "south"
+
+    class City(pydantic.BaseModel):
+        name: str = pydantic.Field(max_length=30)
+        people: int = pydantic.Field(ge=0, le=99999999)
+
+    name: str = pydantic.Field(max_length=30)
+    capital: City
+    side: Side
+    others: list[City] = pydantic.Field(max_length=2)
+    coast_km: float | None
+
+
+FORM = [{"role": "user", "content": "Describe France as JSON."}]
+
+
+def structured_parse():
+    r = client.chat.completions.parse(model=MODEL, messages=FORM, response_format=Country, seed=1, max_tokens=400)
+    assert isinstance(r.choices[0].message.parsed, Country) and r.choices[0].finish_reason == "stop"
+
+
+def structured_stream():
+    with client.chat.completions.stream(model=MODEL, messages=FORM, response_format=Country, seed=2, max_tokens=400) as s:
+        kinds = {e.type for e in s}
+        assert isinstance(s.get_final_completion().choices[0].message.parsed, Country)
+    assert {"content.delta", "content.done"} <= kinds, kinds
+
+
+def structured_object():
+    r = client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "x"}], temperature=0,
+                                       response_format={"type": "json_object"}, max_tokens=100)
+    assert isinstance(json.loads(r.choices[0].message.content), dict)
+
+
+def structured_extras():
+    for extra, want in [({"guided_choice": ["yes", "no"]}, "yes|no"), ({"guided_regex": "[0-9]{3}"}, "[0-9]{3}"),
+                        ({"structured_outputs": {"grammar": 'root ::= "a" | "b"'}}, "a|b")]:
+        r = client.chat.completions.create(model=MODEL, messages=FORM, extra_body=extra, n=2)
+        assert all(re.fullmatch(want, c.message.content) for c in r.choices)
+
+
 def refused(kind, param, call):
     try:
         call()
@@ -103,8 +152,9 @@ def errors():
     bad = openai.BadRequestError
     refused(bad, "temperature", lambda: client.chat.completions.create(model=MODEL, messages=ASK, temperature=9))
     refused(bad, "messages", lambda: client.chat.completions.create(model=MODEL, messages=[]))
-    refused(bad, "response_format", lambda: client.chat.completions.create(model=MODEL, messages=ASK,
-                                                                           response_format={"type": "json_object"}))
+    refused(bad, "response_format.json_schema.schema", lambda: client.chat.completions.create(
+        model=MODEL, messages=ASK, response_format={"type": "json_schema", "json_schema": {
+            "name": "x", "schema": {"type": "object", "patternProperties": {"a": {}}}}}))
     refused(openai.NotFoundError, "model", lambda: client.chat.completions.create(model="gpt-4o", messages=ASK))
     refused(openai.NotFoundError, "model", lambda: client.models.retrieve("nothing"))
     e = refused(bad, "messages", lambda: client.chat.completions.create(
@@ -127,7 +177,8 @@ def asynchronous():
 
 failed = 0
 tests = [models_list, chat, chat_stream, chat_stream_helper, chat_many, chat_logprobs, chat_stream_logprobs, chat_early_close,
-         completions, completions_stream, errors, asynchronous]
+         completions, completions_stream, structured_parse, structured_stream, structured_object, structured_extras, errors,
+         asynchronous]
 for i, test in enumerate(tests, 1):
     try:
         test()

@@ -1,0 +1,35 @@
+/* compiler.h - grammars made beside the event loop: a thread that compiles, and the grammars that
+ * were asked for last.
+ *
+ * A grammar is compiled before its request is queued, so that one which cannot be is a refusal and
+ * never an answer of any form. A hostile text may take a second: so a thread of its own does it.
+ * The loop's thread calls all of this.
+ */
+#ifndef CRIA_SERVE_COMPILER_H
+#define CRIA_SERVE_COMPILER_H
+
+#include "serve/form.h"
+
+struct compiler;
+
+/* Belongs to the compiler from compiler_submit() until compiler_take() gives it back. */
+struct compile_job {
+    struct compile_job *next;
+    const struct form *form; /* kept meanwhile */
+    struct grammar *grammar; /* owned by whoever takes the job; NULL: see err */
+    struct err err;
+    void *user;
+};
+
+struct compiler *compiler_new(struct err *err);
+/* Ends the thread, behind the grammar it is at; jobs it has are forgotten. NULL is fine. */
+void compiler_free(struct compiler *c);
+
+/* The grammar of a form that was compiled before, with one owner more; or NULL. */
+struct grammar *compiler_find(struct compiler *c, const struct form *f);
+void compiler_submit(struct compiler *c, struct compile_job *job);
+int compiler_fd(const struct compiler *c); /* readable (eventfd) when there are finished jobs */
+/* All finished jobs, oldest first; remembers their grammars. */
+struct compile_job *compiler_take(struct compiler *c);
+
+#endif
