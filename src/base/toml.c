@@ -54,11 +54,6 @@ static void move_mark(struct toml_reader *r, size_t at)
     }
 }
 
-static void say_place(struct err *err, const char *name, int32_t line, int32_t column)
-{
-    (void)err_wrap(err, "%s: line %d, column %d", name, (int)line, (int)column);
-}
-
 bool toml_refuse(struct toml_reader *r, size_t at, const char *fmt, ...)
 {
     char text[200];
@@ -68,21 +63,12 @@ bool toml_refuse(struct toml_reader *r, size_t at, const char *fmt, ...)
     va_end(args);
     move_mark(r, at);
     err_set(r->err, ERR_FORMAT, "%s", text);
-    say_place(r->err, r->doc->name, r->line, r->column);
-    return false;
+    return err_wrap(r->err, "%s: line %d, column %d", r->doc->name, (int)r->line, (int)r->column);
 }
 
-bool toml_fail(const struct toml_doc *d, const struct toml *v, struct err *err, enum err_code code,
-               const char *fmt, ...)
+bool toml_wrap(const struct toml_doc *d, const struct toml *v, struct err *err)
 {
-    char text[400];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(text, sizeof text, fmt, args);
-    va_end(args);
-    err_set(err, code, "%s", text);
-    say_place(err, d->name, v->line, v->column);
-    return false;
+    return err_wrap(err, "%s: line %d, column %d", d->name, (int)v->line, (int)v->column);
 }
 
 /* ---- the tree ---- */

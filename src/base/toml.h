@@ -1,7 +1,7 @@
 /* toml.h - reading TOML 1.0 without date-times, as a tree.
  *
  * For files that people write: every value knows the line and column where its key stands, so that
- * whoever finds it wrong can say where; toml_fail() puts that in front. The reader is as strict as
+ * whoever finds it wrong can say where (toml_wrap). The reader is as strict as
  * Python's tomllib, and refuses a date-time or an integer beyond 64 bits besides.
  * One thread at a time per document.
  */
@@ -56,8 +56,7 @@ const struct toml *toml_get(const struct toml *table, const char *key);
 /* "a string", "a table"... for messages. */
 const char *toml_type_name(enum toml_type t);
 
-/* Fills `err` with "NAME: line 3, column 7: " and what is said; returns false. */
-bool toml_fail(const struct toml_doc *d, const struct toml *v, struct err *err, enum err_code code,
-               const char *fmt, ...) CRIA_PRINTF(5, 6);
+/* Puts "NAME: line 3, column 7: " in front of an error that is set already; returns false. */
+bool toml_wrap(const struct toml_doc *d, const struct toml *v, struct err *err);
 
 #endif

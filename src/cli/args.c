@@ -8,7 +8,8 @@
  * no command checks it again. popt and argp can do neither.
  *
  * A value comes from the command line, else from the environment (CRIA_ and the name in capitals),
- * else from the row's default. An empty variable counts as unset.
+ * else from the file that --config names (config_file.c), else from the row's default. An empty
+ * variable counts as unset. A wrong value in the file is an error even where it would not count.
  */
 #include "cli/command.h"
 
@@ -18,10 +19,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/checked.h"
 #include "base/table.h"
 
-#define MAX_GIVEN 4096
+enum { MAX_GIVEN = 4096, MAX_CONFIG_BYTES = 8 << 20 };
 
 struct given {
     const struct option *o;
@@ -34,6 +36,7 @@ struct args {
     int n_given;
     const char **operand;
     int n_operands;
+    struct arena *memory; /* of values from the file; NULL without one */
 };
 
 const struct option common_options[] = {
@@ -82,15 +85,23 @@ static void match_option(void *user, const char *title, const struct option *o)
     }
 }
 
+const struct option *option_find(const struct command *cmd, const char *name, size_t n_name,
+                                 const char **nearest)
+{
+    struct search s = {.name = name, .n = n_name, .distance = 100};
+    command_options(cmd, match_option, &s);
+    *nearest = s.distance <= 1 + (int)n_name / 3 ? s.nearest : NULL;
+    return s.found;
+}
+
 static const struct option *find_long(const struct command *cmd, const char *name, size_t n,
                                       struct err *err)
 {
-    struct search s = {.name = name, .n = n, .distance = 100};
-    command_options(cmd, match_option, &s);
-    if (s.found || !err) return s.found;
-    if (s.nearest && s.distance <= 1 + (int)n / 3)
-        err_set(err, ERR_USAGE, "unknown option --%.*s; did you mean --%s?", (int)n, name,
-                s.nearest);
+    const char *nearest = NULL;
+    const struct option *o = option_find(cmd, name, n, &nearest);
+    if (o) return o;
+    if (nearest)
+        err_set(err, ERR_USAGE, "unknown option --%.*s; did you mean --%s?", (int)n, name, nearest);
     else
         err_set(err, ERR_USAGE, "unknown option --%.*s; see cria %s --help", (int)n, name,
                 cmd->name);
@@ -224,6 +235,31 @@ static void add_environment(void *user, const char *title, const struct option *
     f->ok = add_given(f->a, o, value, f->err) || err_wrap(f->err, "environment");
 }
 
+struct from_file {
+    struct args *a;
+    int n_before; /* what was given before the file */
+};
+
+static bool take_from_file(void *user, const struct option *o, const char *value, struct err *err)
+{
+    const struct from_file *f = user;
+    bool is_given = environment_value(o) != NULL; /* a flag may be switched off there */
+    for (int i = 0; i < f->n_before; i++) is_given = is_given || f->a->given[i].o == o;
+    if (!is_given) return add_given(f->a, o, value, err);
+    return o->kind == OPT_FLAG || check_value(o, value, err);
+}
+
+static bool add_file(struct args *a, struct err *err)
+{
+    const char *nearest = NULL;
+    if (!option_find(a->cmd, "config", strlen("config"), &nearest)) return true;
+    const char *path = args_str(a, "config");
+    struct from_file f = {a, a->n_given};
+    if (!path) return true;
+    a->memory = arena_new(MAX_CONFIG_BYTES, err);
+    return a->memory && config_read(a->cmd, path, a->memory, take_from_file, &f, err);
+}
+
 static bool wants_help(const struct args *a) { return args_flag(a, "help"); }
 
 static bool parse_words(struct args *a, int argc, char **argv, struct err *err)
@@ -277,6 +313,7 @@ struct args *args_parse(const struct command *cmd, int argc, char **argv, struct
     struct from_environment f = {a, err, true};
     command_options(cmd, add_environment, &f);
     if (!f.ok || !check_operands(a, err)) goto fail;
+    if (!wants_help(a) && !add_file(a, err)) goto fail;
     return a;
 fail:
     args_free(a);
@@ -288,13 +325,15 @@ void args_free(struct args *a)
     if (!a) return;
     free(a->given);
     free(a->operand);
+    arena_free(a->memory);
     free(a);
 }
 
 /* The row of a name, which must exist: a miss is a programmer's mistake. */
 static const struct option *row_of(const struct args *a, const char *name)
 {
-    const struct option *o = find_long(a->cmd, name, strlen(name), NULL);
+    const char *nearest = NULL;
+    const struct option *o = option_find(a->cmd, name, strlen(name), &nearest);
     assert(o);
     return o;
 }

@@ -69,6 +69,7 @@ static int serve_command(const struct args *a, struct err *err)
 static const struct option options[] = {
     /* clang-format off */
     /* name        letter arg       kind      min max    default      choices rep    help */
+    {"config",     0,  "FILE",     OPT_FILE, 0,  0,     NULL,        NULL,   false, "options in TOML, as parallel = 16; the command line and CRIA_ variables win over it"},
     {"host",       0,  "ADDRESS",   OPT_STR,  0,  0,     "127.0.0.1", NULL,   false, "address to listen on; one that others can reach needs --keys or --insecure"},
     {"port",       0,  "PORT",      OPT_INT,  0,  65535, "8080",      NULL,   false, "port to listen on; 0: a free one, which stderr names"},
     {"parallel",   'p', "N",        OPT_INT,  1,  256,   "4",         NULL,   false, "answers at once, each with the whole --ctx"},

@@ -3,9 +3,11 @@
  *
  * A command is one file cmd_NAME.c that ends in one `const struct command`, and one line in
  * commands.c. Options that several commands share (the model, the engine, sampling) are groups of
- * rows in options.c. Every option can also be set by the environment: `--top-k` by CRIA_TOP_K; the
- * command line wins. Parsed values are read by name; asking for an option that the command's tables
- * do not have is an assert. cli/ is the only room that prints and exits. One thread at a time.
+ * rows in options.c. Every option can also be set by the environment: `--top-k` by CRIA_TOP_K; and
+ * if the command has a row "config", by a file in TOML. The command line wins over the environment,
+ * which wins over the file. Parsed values are read by name; asking for an option that the command's
+ * tables do not have is an assert. cli/ is the only room that prints and exits. One thread at a
+ * time.
  */
 #ifndef CRIA_CLI_COMMAND_H
 #define CRIA_CLI_COMMAND_H
@@ -42,6 +44,7 @@ struct option_group {
     const struct option *options;
 };
 
+struct arena;
 struct args; /* the parsed command line */
 
 struct command {
@@ -66,7 +69,7 @@ const struct command *command_find(const char *name); /* or NULL */
 struct args *args_parse(const struct command *cmd, int argc, char **argv, struct err *err);
 void args_free(struct args *a);
 
-bool args_has(const struct args *a, const char *name); /* given, by command line or environment */
+bool args_has(const struct args *a, const char *name); /* given anywhere */
 bool args_flag(const struct args *a, const char *name);
 int64_t args_int(const struct args *a, const char *name);
 double args_float(const struct args *a, const char *name);
@@ -83,6 +86,18 @@ extern const struct option common_options[];
  * first, common ones last: the one walk that help, man and completion share. */
 typedef void option_visit(void *user, const char *title, const struct option *o);
 void command_options(const struct command *cmd, option_visit *fn, void *user);
+
+/* The row of a name, or NULL and the nearest name (NULL if none is near). */
+const struct option *option_find(const struct command *cmd, const char *name, size_t n_name,
+                                 const char **nearest);
+
+/* ---- a file of options (config_file.c) ---- */
+/* Calls take() for each value of the TOML file: its keys are long names of the command's options.
+ * A flag that is false is not told. Values last as long as `memory`. ERR_USAGE or ERR_FORMAT names
+ * file, line and the nearest known key; what take() fails with is told with its place too. */
+typedef bool config_take(void *user, const struct option *o, const char *value, struct err *err);
+bool config_read(const struct command *cmd, const char *path, struct arena *memory,
+                 config_take *take, void *user, struct err *err) CRIA_CHECK;
 
 /* ---- made from the tables ---- */
 void help_overview(FILE *out);

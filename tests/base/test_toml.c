@@ -166,7 +166,8 @@ static void test_values_have_a_place(void **state)
     assert_int_equal(c->first->next->line, 4);
     assert_int_equal(c->first->next->column, 2);
     assert_null(toml_get(toml_root(d), "nothing"));
-    assert_false(toml_fail(d, c, &err, ERR_USAGE, "it is %s", toml_type_name(c->type)));
+    err_set(&err, ERR_USAGE, "it is %s", toml_type_name(c->type));
+    assert_false(toml_wrap(d, c, &err));
     assert_string_equal(err.text, "f: line 3, column 5: it is an array");
     toml_free(d);
 }

@@ -97,6 +97,13 @@ printf 'half a li\n' > "$dir/keys"
 refuses 1 "keys: line 1|sha256sum" "$CRIA" serve -q -m "$model" -c 256 --port 0 --keys "$dir/keys"
 say $? "a broken key file at the start"
 
+# ---- options from a file ----
+start --config "$root/examples/deploy/cria.toml" --parallel 2 && grep -q '2 answers at once' "$dir/server.err" && get /v1/models && grep -q '^{"time":' "$dir/server.err" && stop
+say $? "options from a file, below those of the command line"
+printf 'parallel = 16\npoort = 1\n' > "$dir/bad.toml"
+refuses 2 'bad.toml: line 2, column 1: unknown key "poort"; did you mean "port"' "$CRIA" serve --config "$dir/bad.toml"
+say $? "a key that does not exist"
+
 # ---- TLS ----
 if command -v openssl > /dev/null; then
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout "$dir/key.pem" -out "$dir/cert.pem" -days 2 \
