@@ -184,14 +184,17 @@ void json_end(struct json_writer *w)
     if (w->depth < JSON_MAX_DEPTH) buf_putc(w->out, w->close[w->depth]);
 }
 
-void json_key(struct json_writer *w, const char *key)
+/* A key that may hold NULs. */
+static void key_n(struct json_writer *w, const char *key, size_t n_key)
 {
     assert(w->depth > 0 && !w->is_after_key);
     before_value(w);
-    put_string(w->out, key, strlen(key));
+    put_string(w->out, key, n_key);
     buf_putc(w->out, ':');
     w->is_after_key = true;
 }
+
+void json_key(struct json_writer *w, const char *key) { key_n(w, key, strlen(key)); }
 
 void json_string(struct json_writer *w, const char *s, size_t n_bytes)
 {
@@ -293,4 +296,57 @@ void json_key_cstring(struct json_writer *w, const char *key, const char *s)
 {
     json_key(w, key);
     json_cstring(w, s);
+}
+
+static void copy_scalar(struct json_writer *w, struct json v)
+{
+    const char *s = NULL;
+    size_t n = 0;
+    bool b = false;
+    int64_t i = 0;
+    double d = 0;
+    const enum json_type type = json_type(v);
+    if (json_str(v, &s, &n))
+        json_string(w, s, n);
+    else if (json_bool(v, &b))
+        json_boolean(w, b);
+    else if (json_i64(v, &i))
+        json_int(w, i);
+    else if (type == JSON_UINT && json_f64(v, &d) && d < 0x1p64)
+        json_uint(w, (uint64_t)d);
+    else if (json_f64(v, &d))
+        json_double(w, d);
+    else
+        json_null(w);
+}
+
+void json_copy(struct json_writer *w, struct json v)
+{
+    const enum json_type type = json_type(v);
+    if (type != JSON_ARRAY && type != JSON_OBJECT) {
+        copy_scalar(w, v);
+        return;
+    }
+    struct json_iter it = json_iter(v);
+    struct json element;
+    const char *key = NULL;
+    size_t n_key = 0;
+    if (type == JSON_OBJECT)
+        json_object(w);
+    else
+        json_array(w);
+    while (!w->out->is_failed && json_next(&it, &key, &n_key, &element)) {
+        if (type == JSON_OBJECT) key_n(w, key, n_key);
+        json_copy(w, element);
+    }
+    json_end(w);
+}
+
+void json_key_copy(struct json_writer *w, const char *key, struct json v, const char *fallback)
+{
+    json_key(w, key);
+    if (json_type(v) == JSON_NONE)
+        json_raw(w, fallback, strlen(fallback));
+    else
+        json_copy(w, v);
 }

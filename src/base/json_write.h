@@ -12,8 +12,9 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/json.h"
 
-#define JSON_MAX_DEPTH 32
+#define JSON_MAX_DEPTH 96
 
 struct json_writer {
     struct buf *out;
@@ -45,5 +46,10 @@ void json_key_boolean(struct json_writer *w, const char *key, bool v);
 void json_key_cstring(struct json_writer *w, const char *key, const char *s);
 /* A value (or elements of the open array, with their commas) that is JSON text already. */
 void json_raw(struct json_writer *w, const char *json, size_t n_bytes);
+/* A value of a document, nested so little that the writer's depth holds it. Whole numbers above
+ * int64_t are written as their double. */
+void json_copy(struct json_writer *w, struct json v);
+/* A key and such a value; JSON_NONE writes `fallback`, JSON text. */
+void json_key_copy(struct json_writer *w, const char *key, struct json v, const char *fallback);
 
 #endif

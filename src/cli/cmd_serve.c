@@ -42,6 +42,9 @@ static int serve_command(const struct args *a, struct err *err)
         .host = args_str(a, "host"),
         .port = (int)args_int(a, "port"),
         .keys = args_str(a, "keys"),
+        .store = args_str(a, "store"),
+        .store_mb = (int)args_int(a, "store-mb"),
+        .store_days = (int)args_int(a, "store-days"),
         .tls_cert = args_str(a, "tls-cert"),
         .tls_key = args_str(a, "tls-key"),
         .origins = lists.origins,
@@ -77,6 +80,9 @@ static const struct option options[] = {
     {"alias",      0,  "NAME",      OPT_STR,  0,  0,     NULL,        NULL,   true,  "another name of the model in requests"},
     {"keys",       0,  "FILE",      OPT_FILE, 0,  0,     NULL,        NULL,   false, "who may ask: lines NAME SHA256 [REQUESTS/MIN [TOKENS/MIN]]; read again when it changes"},
     {"insecure",   0,  NULL,        OPT_FLAG, 0,  0,     NULL,        NULL,   false, "allow an address that others can reach without --keys"},
+    {"store",      0,  "FILE",      OPT_FILE, 0,  0,     NULL,        NULL,   false, "database to keep responses and the page's chats in, made if it is not there; without it responses are kept in memory"},
+    {"store-mb",   0,  "MB",        OPT_INT,  1,  1000000, "1000",    NULL,   false, "most it may take; when it is full, the responses used longest ago go"},
+    {"store-days", 0,  "DAYS",      OPT_INT,  0,  36500, "30",        NULL,   false, "responses that nobody used for so long go; 0: never"},
     {"tls-cert",   0,  "FILE",      OPT_FILE, 0,  0,     NULL,        NULL,   false, "certificate chain (PEM): serve https; read again on SIGHUP"},
     {"tls-key",    0,  "FILE",      OPT_FILE, 0,  0,     NULL,        NULL,   false, "its private key (PEM)"},
     {"cors",       0,  "ORIGIN",    OPT_STR,  0,  0,     NULL,        NULL,   true,  "web page that may ask, as https://example.org; *: all; without it only pages of this server"},
@@ -95,7 +101,8 @@ const struct command cmd_serve = {
     .options = options,
     .groups = groups,
     .details =
-        "Answers /v1/chat/completions, /v1/completions, /v1/models, /health, /metrics, /tokenize "
+        "Answers /v1/chat/completions, /v1/completions, /v1/responses, /v1/messages, /v1/models, "
+        "/health, /metrics, /tokenize "
         "and /detokenize. Requests share one batch, and prompts that begin alike share their "
         "beginning.\n\n"
         "It listens on loopback unless --host says otherwise. SIGTERM lets open answers end.",

@@ -49,6 +49,7 @@ static const char *method_name(enum evhttp_cmd_type type)
 {
     return type == EVHTTP_REQ_GET       ? "GET"
            : type == EVHTTP_REQ_POST    ? "POST"
+           : type == EVHTTP_REQ_DELETE  ? "DELETE"
            : type == EVHTTP_REQ_OPTIONS ? "OPTIONS"
                                         : "other";
 }
@@ -64,6 +65,7 @@ struct exchange *exchange_new(struct server *s, struct conn *c, struct evhttp_re
     ex->method = method_name(evhttp_request_get_command(req));
     ex->begin_ns = ex->sent_ns = clock_ns();
     ex->closes = s->is_draining;
+    ex->max_unread = MAX_UNREAD_BYTES;
     make_id(ex->id, evhttp_find_header(evhttp_request_get_input_headers(req), "X-Request-Id"));
     c->ex = ex;
     return ex;
@@ -138,6 +140,8 @@ static void add_headers(struct exchange *ex, const char *type)
 {
     struct evkeyvalq *h = evhttp_request_get_output_headers(ex->req);
     evhttp_add_header(h, "X-Request-Id", ex->id);
+    /* the name that the anthropic client looks for */
+    if (ex->refusal_style == REFUSAL_ANTHROPIC) evhttp_add_header(h, "Request-Id", ex->id);
     evhttp_add_header(h, "X-Content-Type-Options", "nosniff");
     if (type) evhttp_add_header(h, "Content-Type", type);
     if (ex->origin) {
@@ -156,17 +160,10 @@ static const char *reason(int status)
         int status;
         const char *text;
     } rows[] = {
-        {200, "OK"},
-        {204, "No Content"},
-        {400, "Bad Request"},
-        {403, "Forbidden"},
-        {401, "Unauthorized"},
-        {404, "Not Found"},
-        {413, "Too Large"},
-        {405, "Method Not Allowed"},
-        {429, "Too Many Requests"},
-        {304, "Not Modified"},
-        {0, "Error"},
+        {200, "OK"},           {204, "No Content"},           {400, "Bad Request"},
+        {403, "Forbidden"},    {401, "Unauthorized"},         {404, "Not Found"},
+        {413, "Too Large"},    {405, "Method Not Allowed"},   {429, "Too Many Requests"},
+        {304, "Not Modified"}, {507, "Insufficient Storage"}, {0, "Error"},
     };
     int i = 0;
     while (rows[i].status && rows[i].status != status) i++;
@@ -196,7 +193,7 @@ void exchange_refuse(struct exchange *ex, const struct refusal *r)
     struct buf *text = &ex->server->text;
     char number[16];
     buf_clear(text);
-    refusal_write(r, text);
+    refusal_write(r, ex->refusal_style, text);
     if (refusal_closes(r->kind)) ex->closes = true;
     if (r->retry_s > 0) {
         snprintf(number, sizeof number, "%d", r->retry_s);
@@ -204,6 +201,8 @@ void exchange_refuse(struct exchange *ex, const struct refusal *r)
     }
     if (r->kind == REFUSAL_KEY) evhttp_add_header(h, "WWW-Authenticate", "Bearer");
     if (r->allow) evhttp_add_header(h, "Allow", r->allow);
+    /* what the openai clients look at before they ask again */
+    if (r->kind == REFUSAL_STORE_FULL) evhttp_add_header(h, "X-Should-Retry", "false");
     exchange_reply(ex, refusal_status(r->kind), "application/json", text);
 }
 
@@ -223,7 +222,7 @@ void exchange_stream_begin(struct exchange *ex)
 bool exchange_stream_send(struct exchange *ex, const char *bytes, size_t n)
 {
     struct server *s = ex->server;
-    if (!ex->conn->is_cut && conn_unread(ex->conn) > MAX_UNREAD_BYTES) {
+    if (!ex->conn->is_cut && conn_unread(ex->conn) > ex->max_unread) {
         s->metrics.n_slow_readers++;
         conn_cut(ex->conn, true);
     }
@@ -257,6 +256,7 @@ void exchange_abandon(struct exchange *ex)
     ex->status = 499;
     ex->server->metrics.n_cancelled++;
     if (ex->gen) generation_abandon(ex->gen);
+    if (ex->stored) stored_abandon(ex->stored);
     finish(ex);
     if (!evhttp_request_get_connection(req)) evhttp_request_free(req);
 }

@@ -31,6 +31,13 @@ const char *json_type_name(struct json v)
     return names[json_type(v)];
 }
 
+bool json_is_word(struct json v, const char *word)
+{
+    const char *s = NULL;
+    size_t n = 0;
+    return json_str(v, &s, &n) && n == strlen(word) && strcmp(s, word) == 0;
+}
+
 static bool wrong_type(const char *name, struct json v, const char *wanted, struct refusal *r)
 {
     return refuse(r, REFUSAL_VALUE, name, "%s: it is %s; give %s", name, json_type_name(v), wanted);
@@ -100,12 +107,6 @@ static bool read_str(const struct field *f, struct json v, void *to, struct refu
     return true;
 }
 
-static bool is_word(struct json v, const char *word)
-{
-    const char *s = NULL;
-    return json_str(v, &s, NULL) && strcmp(s, word) == 0;
-}
-
 /* A value that asks for nothing: clients send these by habit. */
 static bool is_neutral(struct json v)
 {
@@ -113,8 +114,9 @@ static bool is_neutral(struct json v)
     const enum json_type t = json_type(v);
     if (t == JSON_BOOL) return json_bool(v, &b) && !b;
     if (t == JSON_ARRAY) return json_len(v) == 0;
-    if (t == JSON_STRING) return is_word(v, "") || is_word(v, "none") || is_word(v, "auto");
-    if (t == JSON_OBJECT) return json_len(v) == 0 || is_word(json_get(v, "type"), "text");
+    if (t == JSON_STRING)
+        return json_is_word(v, "") || json_is_word(v, "none") || json_is_word(v, "auto");
+    if (t == JSON_OBJECT) return json_len(v) == 0 || json_is_word(json_get(v, "type"), "text");
     return t == JSON_NULL;
 }
 
@@ -138,6 +140,7 @@ static bool read_field(const struct field *f, struct json v, void *out, struct r
     case FIELD_OTHER:
         return f->read(out, v, f->name, r);
     case FIELD_IGNORED:
+    case FIELD_COPIED:
         return true;
     case FIELD_REFUSED:
         break;

@@ -16,6 +16,7 @@ enum field_kind {
     FIELD_JSON,    /* struct json, read later */
     FIELD_OTHER,   /* read by `read` */
     FIELD_IGNORED, /* known, and without effect here */
+    FIELD_COPIED,  /* left to who reads it elsewhere (translate.h) */
     FIELD_REFUSED, /* would change the answer and is not done: only a neutral value passes */
 };
 
@@ -42,6 +43,8 @@ bool fields_read(const struct field *rows, struct json v, void *out, struct unkn
  * Returns owned (json_free), or NULL and `r` filled. */
 struct json_doc *body_parse(const void *data, size_t n_bytes, size_t max_bytes, struct refusal *r);
 
+/* If it is this string. */
+bool json_is_word(struct json v, const char *word);
 /* "a string", "a number"... for messages. */
 const char *json_type_name(struct json v);
 

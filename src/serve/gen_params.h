@@ -9,7 +9,8 @@
 #include "serve/fields.h"
 #include "serve/form.h"
 
-enum gen_api { GEN_CHAT, GEN_TEXT };
+/* Bodies of the latter two are read as chats, once they are translated (translate.h). */
+enum gen_api { GEN_CHAT, GEN_TEXT, GEN_RESPONSES, GEN_MESSAGES, N_GEN_APIS };
 
 /* What requests are measured against. */
 struct gen_model {

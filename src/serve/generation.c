@@ -2,8 +2,11 @@
  *
  * generation.c - from a request's body to a job of the worker, and from its events to the answer.
  *
- *   body -> fields (gen_params.c) -> ids (messages.c) -> grammar (compiler.c) -> job -> worker
+ *   body -> fields, ids (generation_read.c) -> grammar (compiler.c) -> job -> worker
  *   events -> chunks of a stream, or texts that become one object (wording.c)
+ *
+ * Two things wait for the store: a request that goes on from a stored response, before it is read,
+ * and a response that is to be stored, before its end is told.
  *
  * A generation that the client has left goes on until the worker's last event, with nobody to tell:
  * only then is its memory free of the engine's thread. What it has used is counted to its key in
@@ -19,12 +22,24 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "base/json_write.h"
 #include "base/log.h"
 #include "base/os.h"
 
-enum { MAX_ANSWER_BYTES = 64 << 20 };
+static const struct wording *const wordings[N_GEN_APIS] = {
+    [GEN_CHAT] = &wording_chat,
+    [GEN_TEXT] = &wording_text,
+    [GEN_RESPONSES] = &wording_responses,
+    [GEN_MESSAGES] = &wording_messages,
+};
 
 /* ---- life ---- */
+
+static struct buf *text_of(struct generation *g)
+{
+    buf_clear(&g->server->text);
+    return &g->server->text;
+}
 
 static void gen_free(struct generation *g)
 {
@@ -42,6 +57,9 @@ static void gen_free(struct generation *g)
     }
     grammar_free(g->compile.grammar);
     gen_params_release(&g->params);
+    vault_job_release(&g->stored);
+    json_free(g->chain);
+    json_free(g->chat);
     json_free(g->body);
     free(g->choice);
     free(g->part);
@@ -56,9 +74,11 @@ static struct generation *gen_new(struct exchange *ex, enum gen_api api)
     if (!g) return NULL;
     g->server = s;
     g->api = api;
+    g->wording = wordings[api];
+    vault_job_init(&g->stored, VAULT_GET_CHAIN, ex->key_name, "");
     g->created_s = (int64_t)time(NULL);
     if (getrandom(random, sizeof random, 0) < 0) memset(random, 0, sizeof random);
-    size_t n = (size_t)snprintf(g->id, sizeof g->id, api == GEN_CHAT ? "chatcmpl-" : "cmpl-");
+    size_t n = (size_t)snprintf(g->id, sizeof g->id, "%s", g->wording->id_prefix);
     for (size_t i = 0; i < sizeof random; i++)
         n += (size_t)snprintf(g->id + n, sizeof g->id - n, "%02x", random[i]);
     g->next = s->gen_first;
@@ -66,52 +86,6 @@ static struct generation *gen_new(struct exchange *ex, enum gen_api api)
     s->gen_first = g;
     s->n_gens++;
     return g;
-}
-
-static bool is_our_model(const struct server *s, const char *name)
-{
-    if (!name || !*name || strcmp(name, "default") == 0 || strcmp(name, s->model_id) == 0)
-        return true;
-    for (int i = 0; i < s->opt->n_aliases; i++)
-        if (strcmp(name, s->opt->aliases[i]) == 0) return true;
-    return false;
-}
-
-static bool make_choices(struct generation *g, struct refusal *r)
-{
-    g->n_choices = g->n_prompts * g->params.n;
-    g->choice = calloc((size_t)g->n_choices, sizeof *g->choice);
-    if (!g->choice) {
-        g->n_choices = 0;
-        return refuse(r, REFUSAL_SERVER, NULL, "no memory for the answers");
-    }
-    for (int32_t i = 0; i < g->n_choices; i++) {
-        buf_init(&g->choice[i].text, MAX_ANSWER_BYTES);
-        for (int k = 0; k < CHOICE_LOGPROBS; k++)
-            buf_init(&g->choice[i].logprobs[k], MAX_ANSWER_BYTES);
-    }
-    return true;
-}
-
-static bool read_prompts(struct generation *g, struct refusal *r)
-{
-    struct server *s = g->server;
-    struct ids *prompt = calloc(GEN_MAX_PROMPTS, sizeof *prompt);
-    if (!prompt) return refuse(r, REFUSAL_SERVER, NULL, "no memory for the prompt");
-    int32_t n = 0;
-    bool ok = gen_prompts(g->api, &s->gen_model, &g->params, prompt, &n, r);
-    if (ok) {
-        g->part = calloc((size_t)n, sizeof *g->part);
-        ok = g->part || refuse(r, REFUSAL_SERVER, NULL, "no memory for %d prompts", (int)n);
-    }
-    for (int32_t i = 0; i < n; i++)
-        if (ok)
-            g->part[i].prompt = prompt[i];
-        else
-            ids_release(&prompt[i]);
-    if (ok) g->n_prompts = n;
-    free(prompt);
-    return ok;
 }
 
 /* All that wait or run have a place in the queue; about when the next one is free. */
@@ -150,6 +124,16 @@ static void submit(struct generation *g)
     worker_submit(g->server->worker, &g->job);
 }
 
+/* The request is over before the model has seen it. */
+static void gen_refuse(struct generation *g, const struct refusal *r)
+{
+    struct exchange *ex = g->ex;
+    memcpy(ex->figures.unknown, g->params.unknown.names, sizeof ex->figures.unknown);
+    ex->gen = NULL;
+    gen_free(g);
+    exchange_refuse(ex, r);
+}
+
 /* To the worker, with its grammar if it wants one: at once if that is known already. */
 static void send_on(struct generation *g)
 {
@@ -174,43 +158,113 @@ void generation_compiled(struct compile_job *job)
         submit(g);
         return;
     }
-    if (g->ex) {
-        form_refuse(&r, job->form->field, &job->err);
-        exchange_refuse(g->ex, &r);
+    if (!g->ex) {
+        gen_free(g);
+        return;
     }
-    gen_free(g);
+    form_refuse(&r, job->form->field, &job->err);
+    if (g->wording->shape) shape_rename(g->wording->shape, NULL, &r);
+    gen_refuse(g, &r);
 }
 
-void generation_begin(struct exchange *ex, enum gen_api api, const void *body, size_t n_bytes)
+static void reply_count(struct generation *g)
+{
+    struct exchange *ex = g->ex;
+    struct buf *out = text_of(g);
+    struct json_writer w = json_writer(out);
+    json_object(&w);
+    if (g->wording->count_object) json_key_cstring(&w, "object", g->wording->count_object);
+    json_key_int(&w, "input_tokens", g->n_prompt);
+    json_end(&w);
+    ex->gen = NULL;
+    gen_free(g);
+    exchange_reply(ex, 200, "application/json", out);
+}
+
+/* All that was to be waited for is here. */
+static void go_on(struct generation *g)
+{
+    struct refusal r = {0};
+    if (!generation_read(g, &r)) {
+        gen_refuse(g, &r);
+        return;
+    }
+    for (int32_t i = 0; i < g->n_prompts; i++) g->n_prompt += (int32_t)g->part[i].prompt.n;
+    if (g->is_count) {
+        reply_count(g);
+        return;
+    }
+    memcpy(g->ex->figures.unknown, g->params.unknown.names, sizeof g->ex->figures.unknown);
+    send_on(g);
+}
+
+/* The earlier turns have been found, or not. */
+static void hear_chain(struct vault_job *job)
+{
+    struct generation *g = job->user;
+    struct err err = {0};
+    if (!g->ex) {
+        gen_free(g);
+        return;
+    }
+    if (job->refusal.kind == REFUSAL_NONE && !g->server->worker)
+        refuse(&job->refusal, REFUSAL_DRAINING, NULL, "the server is about to end");
+    if (job->refusal.kind == REFUSAL_NONE) {
+        g->chain = json_parse(job->doc.data, job->doc.n_bytes, job->doc.n_bytes, "it", &err);
+        if (!g->chain) refuse_err(&job->refusal, "previous_response_id", &err);
+    }
+    if (job->refusal.kind != REFUSAL_NONE) {
+        const struct refusal r = job->refusal; /* which goes with g */
+        gen_refuse(g, &r);
+        return;
+    }
+    vault_job_release(job);
+    go_on(g);
+}
+
+static void begin(struct exchange *ex, enum gen_api api, bool is_count, const void *body,
+                  size_t n_bytes)
 {
     struct server *s = ex->server;
     struct refusal r = {0};
     struct generation *g = gen_new(ex, api);
-    bool ok = g || refuse(&r, REFUSAL_SERVER, NULL, "no memory for the request");
-    ok = ok && check_queue(s, &r);
-    if (ok) g->body = body_parse(body, n_bytes, MAX_BODY_BYTES, &r);
-    ok = ok && g->body && gen_params_read(api, &s->gen_model, json_root(g->body), &g->params, &r);
-    if (ok && !is_our_model(s, g->params.model))
-        ok = refuse(&r, REFUSAL_NO_MODEL, "model",
-                    "model: there is no \"%.80s\" here; the model is %s", g->params.model,
-                    s->model_id);
-    /* an echo is written at once, and must not look like a client that does not read */
-    if (ok && g->params.echoes && g->params.is_stream && n_bytes > MAX_UNREAD_BYTES / 2)
-        ok = refuse(&r, REFUSAL_VALUE, "echo",
-                    "echo: a body of %zu bytes; a stream echoes at most %d, leave out stream",
-                    n_bytes, MAX_UNREAD_BYTES / 2);
-    ok = ok && read_prompts(g, &r) && make_choices(g, &r);
-    if (g) memcpy(ex->figures.unknown, g->params.unknown.names, sizeof ex->figures.unknown);
-    if (!ok) {
-        if (g) gen_free(g);
+    if (!g) {
+        refuse(&r, REFUSAL_SERVER, NULL, "no memory for the request");
         exchange_refuse(ex, &r);
         return;
     }
     g->ex = ex;
     ex->gen = g;
-    for (int32_t i = 0; i < g->n_prompts; i++) g->n_prompt += (int32_t)g->part[i].prompt.n;
+    g->is_count = is_count;
+    g->n_body_bytes = n_bytes;
+    /* whose first and last events hold what was asked */
+    if (g->wording->keeps_text) ex->max_unread += 4 * n_bytes;
     memcpy(g->key_name, ex->key_name, sizeof g->key_name);
-    send_on(g);
+    bool ok = check_queue(s, &r);
+    if (ok) g->body = body_parse(body, n_bytes, MAX_BODY_BYTES, &r);
+    ok = ok && g->body;
+    if (ok && g->wording->shape)
+        ok = shape_read(g->wording->shape, json_root(g->body), &g->ask, &r);
+    if (!ok) {
+        gen_refuse(g, &r);
+    } else if (g->ask.previous && g->ask.previous[0]) {
+        snprintf(g->stored.id, sizeof g->stored.id, "%s", g->ask.previous);
+        g->stored.done = hear_chain;
+        g->stored.user = g;
+        vault_submit(s->vault, &g->stored);
+    } else {
+        go_on(g);
+    }
+}
+
+void generation_begin(struct exchange *ex, enum gen_api api, const void *body, size_t n_bytes)
+{
+    begin(ex, api, false, body, n_bytes);
+}
+
+void generation_count(struct exchange *ex, enum gen_api api, const void *body, size_t n_bytes)
+{
+    begin(ex, api, true, body, n_bytes);
 }
 
 void generation_abandon(struct generation *g)
@@ -234,12 +288,6 @@ void generation_free_all(struct server *s)
 
 /* ---- events ---- */
 
-static struct buf *text_of(struct generation *g)
-{
-    buf_clear(&g->server->text);
-    return &g->server->text;
-}
-
 /* One event of the stream, which stands in the server's text. */
 static void send_text(struct generation *g)
 {
@@ -253,7 +301,7 @@ static void begin_stream(struct generation *g)
 {
     exchange_stream_begin(g->ex);
     for (int32_t i = 0; i < g->n_choices; i++)
-        if (word_first(g, i, text_of(g))) send_text(g);
+        if (g->wording->first(g, i, text_of(g))) send_text(g);
 }
 
 static void note_times(struct generation *g, struct choice *c, const struct worker_event *ev)
@@ -277,17 +325,19 @@ static void hear_text(struct generation *g, const struct worker_event *ev)
     c->n_generated = ev->n_generated;
     c->n_cached = ev->n_cached;
     if (ev->finish != FINISH_NONE) c->finish = ev->finish;
+    if (ev->i_stop >= 0) c->i_stop = ev->i_stop;
     if (!g->ex) return;
+    if (!g->params.is_stream || g->wording->keeps_text) {
+        buf_append(&c->text, ev->text, ev->n_text);
+        if (ev->sampled) word_logprobs(g, c, ev->sampled);
+    }
     if (g->params.is_stream) {
         if (!g->ex->is_streaming) begin_stream(g);
         if (ev->finish == FINISH_CANCEL || ev->finish == FINISH_ERROR) return;
         if (ev->n_text || ev->sampled || ev->finish) {
-            word_chunk(g, ev, text_of(g));
+            g->wording->chunk(g, ev, text_of(g));
             send_text(g);
         }
-    } else {
-        buf_append(&c->text, ev->text, ev->n_text);
-        if (ev->sampled) word_logprobs(g, c, ev->sampled);
     }
 }
 
@@ -322,44 +372,54 @@ static bool has_failed(const struct generation *g, struct refusal *r)
 
 static void end_stream(struct generation *g, const struct refusal *r)
 {
-    if (r->kind != REFUSAL_NONE) {
-        struct buf *b = text_of(g);
-        buf_puts(b, "data: ");
-        refusal_write(r, b);
-        buf_puts(b, "\n\n");
-        send_text(g);
-    } else {
-        if (g->params.has_usage) {
-            word_usage_chunk(g, text_of(g));
-            send_text(g);
-        }
-        buf_puts(text_of(g), "data: [DONE]\n\n");
-        send_text(g);
-    }
+    if (r->kind != REFUSAL_NONE)
+        g->wording->fault(g, r, text_of(g));
+    else
+        g->wording->end(g, text_of(g));
+    send_text(g);
     exchange_stream_end(g->ex);
+}
+
+/* Everything is said but the end. `r` as it ended. */
+static void finish(struct generation *g, const struct refusal *r)
+{
+    struct exchange *ex = g->ex;
+    const bool is_bad = r->kind != REFUSAL_NONE;
+    ex->figures.n_prompt = g->n_prompt;
+    ex->figures.n_cached = g->n_cached;
+    ex->figures.n_generated = g->n_generated;
+    ex->figures.finish = is_bad ? "error" : word_finish(g->choice[0].finish);
+    if (is_bad && r->kind == REFUSAL_SERVER) log_warn("request %s: %s", ex->id, r->text);
+    if (ex->is_streaming) {
+        end_stream(g, r);
+    } else if (is_bad) {
+        exchange_refuse(ex, r);
+    } else {
+        g->wording->whole(g, text_of(g));
+        exchange_reply(ex, 200, "application/json", &g->server->text);
+    }
+}
+
+static void hear_stored(struct vault_job *job)
+{
+    struct generation *g = job->user;
+    if (g->ex) finish(g, &job->refusal);
+    gen_free(g);
 }
 
 static void hear_end(struct generation *g)
 {
     struct refusal r = {0};
     sum_up(g);
-    if (g->ex) {
-        struct exchange *ex = g->ex;
-        const bool is_bad = has_failed(g, &r);
-        ex->figures.n_prompt = g->n_prompt;
-        ex->figures.n_cached = g->n_cached;
-        ex->figures.n_generated = g->n_generated;
-        ex->figures.finish = is_bad ? "error" : word_finish(g->choice[0].finish);
-        if (is_bad && r.kind == REFUSAL_SERVER) log_warn("request %s: %s", ex->id, r.text);
-        if (ex->is_streaming) {
-            end_stream(g, &r);
-        } else if (is_bad) {
-            exchange_refuse(ex, &r);
-        } else {
-            word_whole(g, text_of(g));
-            exchange_reply(ex, 200, "application/json", &g->server->text);
-        }
+    const bool is_whole = g->ex && !has_failed(g, &r);
+    if (is_whole && g->api == GEN_RESPONSES && g->ask.stores) {
+        generation_fill_stored(g);
+        g->stored.done = hear_stored;
+        g->stored.user = g;
+        vault_submit(g->server->vault, &g->stored);
+        return;
     }
+    if (g->ex) finish(g, &r);
     gen_free(g);
 }
 

@@ -5,6 +5,7 @@
 #define CRIA_SERVE_GENERATION_H
 
 #include "serve/server.h"
+#include "serve/translate.h"
 
 enum { CHOICE_LOGPROBS = 4 };
 
@@ -16,6 +17,7 @@ struct choice {
     struct buf logprobs[CHOICE_LOGPROBS];
     size_t n_chars; /* of the tokens in logprobs */
     enum finish finish;
+    int32_t i_stop; /* the stop string that ended it, -1: none */
     int32_t n_generated, n_cached;
     int64_t last_ns; /* of its newest token */
 };
@@ -25,10 +27,19 @@ struct generation {
     struct generation *prev, *next;
     struct exchange *ex; /* NULL: the client is gone */
     enum gen_api api;
+    const struct wording *wording;
     char id[40];
     char key_name[KEY_NAME_BYTES];
     int64_t created_s;
     struct json_doc *body;
+    size_t n_body_bytes;
+    bool is_count; /* the client asks how many tokens its prompt has */
+    /* of an API that is not read as it is */
+    struct shape_ask ask;
+    struct json_doc *chain, *chat; /* items of earlier turns; the body as a chat's */
+    struct vault_job stored;       /* the chain, and in the end the response */
+    int32_t n_events;              /* sent so far */
+    int32_t n_opened;              /* items or blocks of the answer that have begun */
     struct gen_params params;
     struct compile_job compile;
     bool is_compiling; /* not with the worker yet */
@@ -39,14 +50,33 @@ struct generation {
     int32_t n_prompt, n_cached, n_generated; /* tokens, summed up at the end */
 };
 
-/* ---- wording.c: JSON of answers; all append to `out` ---- */
-/* What opens a choice in a stream, if anything does. */
-bool word_first(struct generation *g, int32_t i_choice, struct buf *out);
-void word_chunk(struct generation *g, const struct worker_event *ev, struct buf *out);
-void word_usage_chunk(struct generation *g, struct buf *out);
-void word_whole(struct generation *g, struct buf *out);
-/* Keeps a token's log-probability for word_whole(). */
+/* ---- how an API words its answers: a row each; all append to `out` ---- */
+struct wording {
+    const char *id_prefix;
+    enum gen_api reads_as;     /* GEN_CHAT or GEN_TEXT */
+    const struct shape *shape; /* NULL: its body is read as it is */
+    const char *count_object;  /* "object" of a count of tokens, NULL: without */
+    bool keeps_text;           /* of streams too: their end has it once more */
+    /* Opens a stream, or a choice in it; false: nothing does. */
+    bool (*first)(struct generation *g, int32_t i_choice, struct buf *out);
+    void (*chunk)(struct generation *g, const struct worker_event *ev, struct buf *out);
+    void (*end)(struct generation *g, struct buf *out);
+    void (*fault)(struct generation *g, const struct refusal *r, struct buf *out);
+    void (*whole)(struct generation *g, struct buf *out);
+};
+extern const struct wording wording_chat, wording_text;          /* wording.c */
+extern const struct wording wording_responses, wording_messages; /* wording_responses.c ... */
+
+/* Keeps a token's log-probability for `whole`. */
 void word_logprobs(struct generation *g, struct choice *c, const struct sampled *s);
+/* The one object that a chat has for a token, behind what is in `to`. */
+void word_chat_logprob(struct generation *g, struct buf *to, const struct sampled *s);
 const char *word_finish(enum finish f); /* "stop" or "length" */
+
+/* ---- generation_read.c: from a body to a job ---- */
+/* Reads the body (and the chain): fields, prompts, choices. */
+bool generation_read(struct generation *g, struct refusal *r) CRIA_CHECK;
+/* Fills g->stored with the response that has been made. */
+void generation_fill_stored(struct generation *g);
 
 #endif

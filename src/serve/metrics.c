@@ -27,7 +27,7 @@ static const struct {
 };
 
 static const int statuses[METRICS_STATUSES] = {200, 204, 400, 401, 403, 404, 405,
-                                               413, 429, 499, 500, 503, 0};
+                                               413, 429, 499, 500, 503, 507, 0};
 
 void metrics_observe(struct metrics *m, enum histogram_id id, double seconds)
 {

@@ -22,10 +22,12 @@ enum refusal_kind {
     REFUSAL_NO_MODEL,
     REFUSAL_METHOD,
     REFUSAL_TOO_LARGE,
-    REFUSAL_QUOTA,    /* this key has asked too much */
-    REFUSAL_BUSY,     /* the queue is full */
-    REFUSAL_DRAINING, /* the server is about to end */
-    REFUSAL_SERVER,   /* our fault */
+    REFUSAL_QUOTA,      /* this key has asked too much */
+    REFUSAL_BUSY,       /* the queue is full */
+    REFUSAL_DRAINING,   /* the server is about to end */
+    REFUSAL_SERVER,     /* our fault */
+    REFUSAL_PREVIOUS,   /* the response to go on from is not there */
+    REFUSAL_STORE_FULL, /* it cannot be kept */
     N_REFUSALS,
 };
 
@@ -45,7 +47,12 @@ bool refuse_err(struct refusal *r, const char *field, const struct err *err);
 
 int refusal_status(enum refusal_kind kind);
 bool refusal_closes(enum refusal_kind kind); /* the connection cannot be trusted any more */
-/* Appends {"error":{...}}. */
-void refusal_write(const struct refusal *r, struct buf *out);
+/* OpenAI's code: "invalid_value"... */
+const char *refusal_code(enum refusal_kind kind);
+
+enum refusal_style { REFUSAL_OPENAI, REFUSAL_ANTHROPIC };
+/* Appends {"error":{...}}; of Anthropic's it has a "type" beside that, and no more than its type
+ * and words inside. */
+void refusal_write(const struct refusal *r, enum refusal_style style, struct buf *out);
 
 #endif

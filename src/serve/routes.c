@@ -46,6 +46,36 @@ static void handle_completions(struct exchange *ex, const char *rest, struct bod
     generation_begin(ex, GEN_TEXT, b.data, b.n);
 }
 
+static void handle_responses(struct exchange *ex, const char *rest, struct body b)
+{
+    (void)rest;
+    generation_begin(ex, GEN_RESPONSES, b.data, b.n);
+}
+
+static void handle_response_tokens(struct exchange *ex, const char *rest, struct body b)
+{
+    (void)rest;
+    generation_count(ex, GEN_RESPONSES, b.data, b.n);
+}
+
+static void handle_response(struct exchange *ex, const char *rest, struct body b)
+{
+    (void)b;
+    stored_response(ex, rest);
+}
+
+static void handle_messages(struct exchange *ex, const char *rest, struct body b)
+{
+    (void)rest;
+    generation_begin(ex, GEN_MESSAGES, b.data, b.n);
+}
+
+static void handle_message_tokens(struct exchange *ex, const char *rest, struct body b)
+{
+    (void)rest;
+    generation_count(ex, GEN_MESSAGES, b.data, b.n);
+}
+
 static struct buf *fresh_text(struct exchange *ex)
 {
     buf_clear(&ex->server->text);
@@ -112,7 +142,7 @@ static void handle_health(struct exchange *ex, const char *rest, struct body b)
 {
     const struct server *s = ex->server;
     const struct worker_status st = worker_status(s->worker);
-    const bool is_stuck = worker_is_stuck(&st);
+    const bool is_stuck = st.beat_age_ns > (int64_t)STUCK_S * 1000000000;
     struct buf *out = fresh_text(ex);
     struct json_writer w = json_writer(out);
     (void)rest, (void)b;
@@ -297,37 +327,50 @@ static void handle_page(struct exchange *ex, const char *rest, struct body b)
 static const struct route {
     const char *path; /* behind /v1; a '/' at the end, except of "/": and more */
     enum evhttp_cmd_type method;
-    const char *allow;
+    const char *allow; /* of this path, whatever the method */
     bool needs_key;
     bool counts; /* against the key's quota */
+    enum refusal_style style;
     handler *run;
 } routes[] = {
     /* clang-format off */
-    /* path               method           allow            key    counts run */
-    {"/chat/completions", EVHTTP_REQ_POST, "POST, OPTIONS", true,  true,  handle_chat},
-    {"/completions",      EVHTTP_REQ_POST, "POST, OPTIONS", true,  true,  handle_completions},
-    {"/models",           EVHTTP_REQ_GET,  "GET, OPTIONS",  true,  false, handle_models},
-    {"/models/",          EVHTTP_REQ_GET,  "GET, OPTIONS",  true,  false, handle_model},
-    {"/tokenize",         EVHTTP_REQ_POST, "POST, OPTIONS", true,  true,  handle_tokenize},
-    {"/detokenize",       EVHTTP_REQ_POST, "POST, OPTIONS", true,  true,  handle_detokenize},
-    {"/health",           EVHTTP_REQ_GET,  "GET, OPTIONS",  false, false, handle_health},
-    {"/metrics",          EVHTTP_REQ_GET,  "GET, OPTIONS",  true,  false, handle_metrics},
-    {"/page/",            EVHTTP_REQ_GET,  "GET, OPTIONS",  false, false, handle_page},
-    {"/",                 EVHTTP_REQ_GET,  "GET, OPTIONS",  false, false, handle_page},
+    /* path                    method               allow                   key    counts style              run */
+    {"/chat/completions",      EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  REFUSAL_OPENAI,    handle_chat},
+    {"/completions",           EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  REFUSAL_OPENAI,    handle_completions},
+    {"/responses",             EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  REFUSAL_OPENAI,    handle_responses},
+    {"/responses/input_tokens", EVHTTP_REQ_POST,    "POST, OPTIONS",        true,  true,  REFUSAL_OPENAI,    handle_response_tokens},
+    {"/responses/",            EVHTTP_REQ_GET,      "GET, DELETE, OPTIONS", true,  false, REFUSAL_OPENAI,    handle_response},
+    {"/responses/",            EVHTTP_REQ_DELETE,   "GET, DELETE, OPTIONS", true,  false, REFUSAL_OPENAI,    handle_response},
+    {"/messages",              EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  REFUSAL_ANTHROPIC, handle_messages},
+    {"/messages/count_tokens", EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  REFUSAL_ANTHROPIC, handle_message_tokens},
+    {"/models",                EVHTTP_REQ_GET,      "GET, OPTIONS",         true,  false, REFUSAL_OPENAI,    handle_models},
+    {"/models/",               EVHTTP_REQ_GET,      "GET, OPTIONS",         true,  false, REFUSAL_OPENAI,    handle_model},
+    {"/tokenize",              EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  REFUSAL_OPENAI,    handle_tokenize},
+    {"/detokenize",            EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  REFUSAL_OPENAI,    handle_detokenize},
+    {"/health",                EVHTTP_REQ_GET,      "GET, OPTIONS",         false, false, REFUSAL_OPENAI,    handle_health},
+    {"/metrics",               EVHTTP_REQ_GET,      "GET, OPTIONS",         true,  false, REFUSAL_OPENAI,    handle_metrics},
+    {"/page/",                 EVHTTP_REQ_GET,      "GET, OPTIONS",         false, false, REFUSAL_OPENAI,    handle_page},
+    {"/",                      EVHTTP_REQ_GET,      "GET, OPTIONS",         false, false, REFUSAL_OPENAI,    handle_page},
     {0},
     /* clang-format on */
 };
 
-static const struct route *find_route(const char *path, const char **rest)
+/* The row of the path with this method, else the first of the path. */
+static const struct route *find_route(const char *path, enum evhttp_cmd_type method,
+                                      const char **rest)
 {
+    const struct route *found = NULL;
     if (strncmp(path, "/v1/", 4) == 0) path += 3;
     for (const struct route *r = routes; r->path; r++) {
         const size_t n = strlen(r->path);
         const bool has_more = n > 1 && r->path[n - 1] == '/' && path[0] && strlen(path) > n;
+        if (has_more ? strncmp(path, r->path, n) != 0 : strcmp(path, r->path) != 0) continue;
+        if (found && (strcmp(found->path, r->path) != 0 || r->method != method)) continue;
+        found = r;
         *rest = path + n;
-        if (has_more ? strncmp(path, r->path, n) == 0 : strcmp(path, r->path) == 0) return r;
+        if (r->method == method) break;
     }
-    return NULL;
+    return found;
 }
 
 /* ---- who may ask ---- */
@@ -378,11 +421,12 @@ static bool check_route(struct exchange *ex, const struct route **route, const c
     if (!http_check(headers, &ex->conn->scan, r) ||
         !host_check(&s->host_rule, headers, &ex->origin, r))
         return false;
-    *route = find_route(path ? path : "", rest);
+    *route = find_route(path ? path : "", method, rest);
     if (!*route)
         return refuse(r, REFUSAL_NO_ROUTE, NULL,
                       "there is nothing at this path; see /v1/models, /v1/chat/completions");
     ex->path = (*route)->path;
+    ex->refusal_style = (*route)->style;
     if (method == EVHTTP_REQ_OPTIONS) return true;
     if (method != (*route)->method) {
         refuse(r, REFUSAL_METHOD, NULL, "this path takes %s", (*route)->allow);

@@ -19,6 +19,7 @@ struct serve_options {
     const char *host;               /* a numeric address or "localhost" */
     int port;                       /* 0: a free one */
     const char *keys;               /* file of hashed keys (keys.h), or NULL: everybody may ask */
+    const char *store;              /* file of responses and chats, or NULL: responses in memory */
     const char *tls_cert, *tls_key; /* PEM files; both or none */
     const char *const *origins;     /* web pages that may ask, "*" for all; n_origins */
     const char *const *hosts;       /* names that the Host header may have besides our own */
@@ -26,6 +27,8 @@ struct serve_options {
     int n_origins, n_hosts, n_aliases;
     bool is_insecure;   /* a public address without keys is allowed */
     int32_t max_queue;  /* requests that may wait for a place, >= 0 */
+    int store_mb;       /* most the store may take */
+    int store_days;     /* responses that nobody used for so long go; 0: never */
     int drain_s;        /* how long open answers may go on after SIGTERM */
     bool has_json_logs; /* a JSON object a request instead of words */
     const char *version;

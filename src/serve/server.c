@@ -32,7 +32,13 @@
 #include "base/log.h"
 #include "base/os.h"
 
-enum { BACKLOG = 4096, SPARE_FILES = 64, MAX_FDS = 1 << 20, MAX_TEXT_BYTES = 256 << 20 };
+enum {
+    MEMORY_STORE_BYTES = 64 << 20,
+    BACKLOG = 4096,
+    SPARE_FILES = 64,
+    MAX_FDS = 1 << 20,
+    MAX_TEXT_BYTES = 256 << 20
+};
 
 /* ---- the address ---- */
 
@@ -108,9 +114,6 @@ static void tell_address(const struct server *s, int fd)
     snprintf(url, sizeof url, "%s://%s%s%s:%s", s->tls ? "https" : "http", is_v6 ? "[" : "", host,
              is_v6 ? "]" : "", port);
     s->opt->on_listening(s->opt->user, url);
-    char state[sizeof url + 40];
-    snprintf(state, sizeof state, "READY=1\nSTATUS=listening on %s", url);
-    notify_say(&s->notify, state);
 }
 
 /* As many connections as there are files to be had. */
@@ -149,19 +152,11 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
     s->is_draining = true;
     s->drain_end_ns = clock_ns() + (int64_t)s->opt->drain_s * 1000000000;
     evconnlistener_disable(s->listener);
-    notify_say(&s->notify, "STOPPING=1");
     log_info("ending: %d answers are open, they have %d s", s->n_gens, s->opt->drain_s);
     for (struct conn *c = s->conn_first; c; c = c->next)
         if (c->ex) c->ex->closes = true;
     conn_sweep(s, clock_ns());
     end_when_empty(s);
-}
-
-/* A sign of life a second, as long as the model shows one. */
-static void feed_watchdog(const struct server *s)
-{
-    const struct worker_status st = worker_status(s->worker);
-    if (s->notify.has_watchdog && !worker_is_stuck(&st)) notify_say(&s->notify, "WATCHDOG=1");
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -171,7 +166,6 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     conn_sweep(s, now_ns);
     if (s->keys) keys_refresh(s->keys);
-    feed_watchdog(s);
     end_when_empty(s);
     if (!s->is_draining || now_ns < s->drain_end_ns) return;
     /* once: what is cancelled says so to its client; a second later nobody is waited for */
@@ -209,6 +203,13 @@ static void on_compiled(evutil_socket_t fd, short what, void *arg)
     }
 }
 
+static void on_kept(evutil_socket_t fd, short what, void *arg)
+{
+    struct server *s = arg;
+    (void)fd, (void)what;
+    vault_take(s->vault);
+}
+
 /* ---- life ---- */
 
 static bool fill_names(struct server *s, struct err *err)
@@ -240,6 +241,12 @@ static bool open_files(struct server *s, struct err *err)
     if (!o->tls_cert != !o->tls_key)
         return err_set(err, ERR_USAGE, "--tls-cert and --tls-key go together; give both");
     if (o->keys && !(s->keys = keys_open(o->keys, err))) return false;
+    const struct vault_options kept = {
+        .path = o->store,
+        .max_bytes = o->store ? (int64_t)o->store_mb * 1000000 : MEMORY_STORE_BYTES,
+        .keep_s = (int64_t)o->store_days * 86400,
+    };
+    if (!(s->vault = vault_open(&kept, err))) return false;
     return !o->tls_cert || (s->tls = tls_new(o->tls_cert, o->tls_key, err)) != NULL;
 }
 
@@ -271,10 +278,12 @@ static bool make_loop(struct server *s, struct err *err)
     s->tick = add_event(s, -1, EV_PERSIST, on_tick, &second);
     s->wake = add_event(s, worker_fd(s->worker), EV_READ | EV_PERSIST, on_wake, NULL);
     s->compiled = add_event(s, compiler_fd(s->compiler), EV_READ | EV_PERSIST, on_compiled, NULL);
+    s->on_kept = add_event(s, vault_fd(s->vault), EV_READ | EV_PERSIST, on_kept, NULL);
     s->on_term = add_event(s, SIGTERM, EV_SIGNAL | EV_PERSIST, on_signal, NULL);
     s->on_int = add_event(s, SIGINT, EV_SIGNAL | EV_PERSIST, on_signal, NULL);
     s->on_hup = add_event(s, SIGHUP, EV_SIGNAL | EV_PERSIST, on_hangup, NULL);
-    return (s->tick && s->wake && s->compiled && s->on_term && s->on_int && s->on_hup) ||
+    return (s->tick && s->wake && s->compiled && s->on_kept && s->on_term && s->on_int &&
+            s->on_hup) ||
            err_set(err, ERR_MEMORY, "no memory for the server");
 }
 
@@ -306,8 +315,8 @@ static void free_event(struct event *ev)
     if (ev) event_free(ev);
 }
 
-/* The threads first: then no event comes any more. The connections' close callbacks end what is
- * open while evhttp is freed. */
+/* The threads first: then no event comes any more; the store does what it was told. The
+ * connections' close callbacks end what is open while evhttp is freed. */
 static void release(struct server *s)
 {
     generation_cancel_all(s);
@@ -316,6 +325,7 @@ static void release(struct server *s)
     s->worker = NULL;
     compiler_free(s->compiler);
     s->compiler = NULL;
+    vault_close(s->vault);
     generation_free_all(s);
     if (s->http) evhttp_free(s->http);
     s->listener = NULL;
@@ -323,6 +333,7 @@ static void release(struct server *s)
     free_event(s->tick);
     free_event(s->wake);
     free_event(s->compiled);
+    free_event(s->on_kept);
     free_event(s->on_term);
     free_event(s->on_int);
     free_event(s->on_hup);
@@ -338,7 +349,6 @@ bool serve_run(struct engine *e, const struct serve_options *opt, struct err *er
 {
     struct server s = {.opt = opt, .engine = e};
     buf_init(&s.text, MAX_TEXT_BYTES);
-    notify_init(&s.notify);
     bool ok = fill_names(&s, err) && open_files(&s, err) && plan_connections(&s, err) &&
               (s.worker = worker_new(e, err)) != NULL && (s.compiler = compiler_new(err)) != NULL &&
               make_loop(&s, err) && start_listening(&s, err);

@@ -22,13 +22,14 @@
 #include "serve/http_check.h"
 #include "serve/keys.h"
 #include "serve/metrics.h"
-#include "serve/notify.h"
 #include "serve/serve.h"
+#include "serve/vault.h"
 #include "serve/worker.h"
 
 struct conn;
 struct exchange;
 struct generation;
+struct stored;
 struct tls;
 
 enum {
@@ -39,9 +40,10 @@ enum {
     MAX_UNHANDLED_BYTES = 256 << 20, /* of requests that are not complete, all together */
     REQUEST_S = 10,                  /* for a request to come in, and a second more each: */
     REQUEST_BYTES_PER_S = 32 << 10,
-    IDLE_S = 120, /* between requests of one connection */
-    STALL_S = 60, /* a client that reads nothing */
-    PING_S = 15,  /* of silence in a stream */
+    IDLE_S = 120,  /* between requests of one connection */
+    STALL_S = 60,  /* a client that reads nothing */
+    PING_S = 15,   /* of silence in a stream */
+    STUCK_S = 120, /* a step that takes longer makes /health say so */
 };
 
 struct server {
@@ -55,14 +57,14 @@ struct server {
     struct event_base *base;
     struct evhttp *http;
     struct evconnlistener *listener;
-    struct event *tick, *wake, *compiled, *on_term, *on_int, *on_hup;
+    struct event *tick, *wake, *compiled, *on_kept, *on_term, *on_int, *on_hup;
     struct tls *tls; /* NULL: plain */
     struct host_rule host_rule;
 
     struct worker *worker;
     struct compiler *compiler;
     struct keys *keys; /* NULL: everybody */
-    struct notify notify;
+    struct vault *vault;
     struct metrics metrics;
     struct evbuffer *out; /* for one chunk or body at a time */
     struct buf text;      /* the same, while it is written */
@@ -128,8 +130,11 @@ struct exchange {
     char key_name[KEY_NAME_BYTES]; /* "": without keys */
     int64_t begin_ns, sent_ns;
     int status;
+    size_t max_unread; /* of a stream, until the client counts as one that does not read */
     bool closes, is_streaming;
+    enum refusal_style refusal_style;
     struct generation *gen;
+    struct stored *stored; /* what it waits for */
     /* for the log */
     struct exchange_figures {
         int32_t n_prompt, n_cached, n_generated;
@@ -154,6 +159,8 @@ void exchange_abandon(struct exchange *ex);
 
 /* ---- generation.c ---- */
 void generation_begin(struct exchange *ex, enum gen_api api, const void *body, size_t n_bytes);
+/* Answers how many tokens its prompt has. */
+void generation_count(struct exchange *ex, enum gen_api api, const void *body, size_t n_bytes);
 /* The client is gone. */
 void generation_abandon(struct generation *gen);
 void generation_hear(struct worker_event *ev);
@@ -162,6 +169,12 @@ void generation_compiled(struct compile_job *job);
 void generation_cancel_all(struct server *s);
 /* Frees those whose last event will never come: the worker is gone. */
 void generation_free_all(struct server *s);
+
+/* ---- stored.c ---- */
+/* Answers GET and DELETE of the stored response whose id is `rest`. */
+void stored_response(struct exchange *ex, const char *rest);
+/* The client is gone. */
+void stored_abandon(struct stored *st);
 
 /* ---- routes.c ---- */
 /* libevent's handler of all requests. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * wording.c - answers as OpenAI's clients read them: whole objects and chunks, of chats and texts.
+ * Other APIs are in wording_NAME.c.
  *
  * The two APIs differ in names and in how log-probabilities lie: a chat has one object a token, a
  * text four arrays side by side. A chunk is "data: {...}" and an empty line.
@@ -64,11 +65,10 @@ static void write_chat_token(struct json_writer *w, const struct generation *g, 
     json_end(w);
 }
 
-static void chat_logprobs(struct generation *g, struct buf to[CHOICE_LOGPROBS],
-                          const struct sampled *s)
+void word_chat_logprob(struct generation *g, struct buf *to, const struct sampled *s)
 {
-    struct json_writer w = json_writer(&to[0]);
-    if (to[0].n_bytes) buf_putc(&to[0], ',');
+    struct json_writer w = json_writer(to);
+    if (to->n_bytes) buf_putc(to, ',');
     json_object(&w);
     write_chat_token(&w, g, s->id, s->logprob);
     json_key(&w, "top_logprobs");
@@ -125,8 +125,8 @@ static void text_logprobs(struct generation *g, struct choice *c, struct buf to[
 
 void word_logprobs(struct generation *g, struct choice *c, const struct sampled *s)
 {
-    if (g->api == GEN_CHAT)
-        chat_logprobs(g, c->logprobs, s);
+    if (g->wording->reads_as == GEN_CHAT)
+        word_chat_logprob(g, &c->logprobs[0], s);
     else
         text_logprobs(g, c, c->logprobs, s);
 }
@@ -203,7 +203,7 @@ static void write_chunk(struct generation *g, int32_t i_choice, const char *text
     struct buf lp[CHOICE_LOGPROBS];
     const bool has_lp = ev && ev->sampled;
     for (int k = 0; k < CHOICE_LOGPROBS; k++) buf_init(&lp[k], 1 << 16);
-    if (has_lp && g->api == GEN_CHAT) chat_logprobs(g, lp, ev->sampled);
+    if (has_lp && g->api == GEN_CHAT) word_chat_logprob(g, &lp[0], ev->sampled);
     if (has_lp && g->api == GEN_TEXT) text_logprobs(g, &g->choice[i_choice], lp, ev->sampled);
     buf_puts(out, "data: ");
     struct json_writer w = json_writer(out);
@@ -239,7 +239,7 @@ static void prompt_text(const struct generation *g, int32_t i_choice, struct buf
     tokenizer_decode(model_tokenizer(g->server->gen_model.model), ids->id, ids->n, false, out);
 }
 
-bool word_first(struct generation *g, int32_t i_choice, struct buf *out)
+static bool word_first(struct generation *g, int32_t i_choice, struct buf *out)
 {
     struct buf prompt;
     if (g->api == GEN_CHAT) {
@@ -256,7 +256,7 @@ bool word_first(struct generation *g, int32_t i_choice, struct buf *out)
 }
 
 /* The end of a chat's choice is a chunk of its own with an empty delta, as clients expect. */
-void word_chunk(struct generation *g, const struct worker_event *ev, struct buf *out)
+static void word_chunk(struct generation *g, const struct worker_event *ev, struct buf *out)
 {
     struct worker_event last = *ev;
     const bool is_split = g->api == GEN_CHAT && ev->finish != FINISH_NONE;
@@ -282,7 +282,7 @@ void word_chunk(struct generation *g, const struct worker_event *ev, struct buf 
     buf_puts(out, "\n\n");
 }
 
-void word_usage_chunk(struct generation *g, struct buf *out)
+static void word_usage_chunk(struct generation *g, struct buf *out)
 {
     buf_puts(out, "data: ");
     struct json_writer w = json_writer(out);
@@ -290,6 +290,20 @@ void word_usage_chunk(struct generation *g, struct buf *out)
     json_end(&w);
     write_usage(&w, g);
     json_end(&w);
+    buf_puts(out, "\n\n");
+}
+
+static void word_end(struct generation *g, struct buf *out)
+{
+    if (g->params.has_usage) word_usage_chunk(g, out);
+    buf_puts(out, "data: [DONE]\n\n");
+}
+
+static void word_fault(struct generation *g, const struct refusal *r, struct buf *out)
+{
+    (void)g;
+    buf_puts(out, "data: ");
+    refusal_write(r, REFUSAL_OPENAI, out);
     buf_puts(out, "\n\n");
 }
 
@@ -321,7 +335,7 @@ static void write_choice_text(struct json_writer *w, const struct generation *g,
     buf_release(&text);
 }
 
-void word_whole(struct generation *g, struct buf *out)
+static void word_whole(struct generation *g, struct buf *out)
 {
     struct json_writer w = json_writer(out);
     open_frame(&w, g, false);
@@ -341,3 +355,22 @@ void word_whole(struct generation *g, struct buf *out)
     write_usage(&w, g);
     json_end(&w);
 }
+
+const struct wording wording_chat = {
+    .id_prefix = "chatcmpl-",
+    .reads_as = GEN_CHAT,
+    .first = word_first,
+    .chunk = word_chunk,
+    .end = word_end,
+    .fault = word_fault,
+    .whole = word_whole,
+};
+const struct wording wording_text = {
+    .id_prefix = "cmpl-",
+    .reads_as = GEN_TEXT,
+    .first = word_first,
+    .chunk = word_chunk,
+    .end = word_end,
+    .fault = word_fault,
+    .whole = word_whole,
+};

@@ -27,8 +27,6 @@
 #include "base/log.h"
 #include "base/os.h"
 
-enum { STUCK_S = 120 };
-
 struct event_list {
     struct worker_event *first, *last;
 };
@@ -70,7 +68,14 @@ void worker_event_free(struct worker_event *ev)
     free(ev);
 }
 
-static struct worker_event *event_new(const struct engine_event *ev, bool has_logprobs)
+static int32_t which_stop(const struct job *job, const char *text)
+{
+    for (int32_t i = 0; text && i < job->params.n_stop; i++)
+        if (strcmp(job->params.stop[i], text) == 0) return i;
+    return -1;
+}
+
+static struct worker_event *event_new(const struct engine_event *ev, const struct job *job)
 {
     struct worker_event *out = malloc(sizeof *out + ev->n_text);
     if (!out) return NULL;
@@ -78,6 +83,7 @@ static struct worker_event *event_new(const struct engine_event *ev, bool has_lo
         .kind = WORKER_TEXT,
         .token = ev->token,
         .finish = ev->finish,
+        .i_stop = which_stop(job, ev->stop_text),
         .n_prompt = ev->n_prompt,
         .n_cached = ev->n_cached,
         .n_generated = ev->n_generated,
@@ -86,7 +92,7 @@ static struct worker_event *event_new(const struct engine_event *ev, bool has_lo
         .n_text = ev->n_text,
     };
     if (ev->n_text) memcpy(out + 1, ev->text, ev->n_text);
-    if (!has_logprobs || !ev->sampled) return out;
+    if (!job->has_logprobs || !ev->sampled) return out;
     out->sampled = malloc(sizeof *out->sampled);
     if (!out->sampled) {
         free(out);
@@ -108,7 +114,7 @@ static bool hear(void *user, const struct engine_event *ev)
     const struct job_part *part = user;
     struct job *job = part->job;
     if (ev->token >= 0 || ev->n_text > 0 || ev->finish != FINISH_NONE) {
-        struct worker_event *out = event_new(ev, job->has_logprobs);
+        struct worker_event *out = event_new(ev, job);
         if (out) {
             out->job = job;
             out->i_choice = part->i * job->params.n_answers + ev->i_answer;
@@ -334,9 +340,4 @@ struct worker_status worker_status(const struct worker *w)
         .n_free_tok = atomic_load_explicit(&w->n_free_tok, memory_order_relaxed),
         .engine = engine_status(w->engine),
     };
-}
-
-bool worker_is_stuck(const struct worker_status *st)
-{
-    return st->beat_age_ns > (int64_t)STUCK_S * 1000000000;
 }

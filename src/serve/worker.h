@@ -30,6 +30,7 @@ struct worker_event {
     int32_t i_choice; /* part * n_answers + answer */
     int32_t token;    /* -1: none */
     enum finish finish;
+    int32_t i_stop;                          /* the stop string that ended it, -1: none */
     int32_t n_prompt, n_cached, n_generated; /* of this part and answer */
     int64_t at_ns;
     struct sampled *sampled; /* NULL without log-probabilities */
@@ -86,7 +87,5 @@ struct worker_status {
     struct engine_status engine;
 };
 struct worker_status worker_status(const struct worker *w);
-/* A step has taken longer than any should. */
-bool worker_is_stuck(const struct worker_status *st);
 
 #endif

@@ -39,6 +39,31 @@ static void test_commas_and_nesting(void **state)
     buf_release(&b);
 }
 
+static void test_a_copy_reads_as_its_source(void **state)
+{
+    static const char source[] =
+        "{\"a\":[1,-2,2.5,1e+300,true,false,null,\"x\\u0000\\n\\u00e9\",[],{}],"
+        "\"k\\u0000y\":{\"b\":{}},\"u\":9223372036854775808}";
+    struct err err = {0};
+    struct buf b;
+    (void)state;
+    struct json_doc *d = json_parse(source, strlen(source), 1000, "the source", &err);
+    buf_init(&b, 10000);
+    struct json_writer w = json_writer(&b);
+    json_copy(&w, json_root(d));
+    assert_string_equal(b.data, "{\"a\":[1,-2,2.5,1e300,true,false,null,\"x\\u0000\\n\xC3\xA9\",[],"
+                                "{}],\"k\\u0000y\":{\"b\":{}},\"u\":9223372036854775808}");
+    buf_clear(&b);
+    w = json_writer(&b);
+    json_object(&w);
+    json_key_copy(&w, "x", json_get(json_root(d), "none"), "[0]");
+    json_key_copy(&w, "y", json_at(json_get(json_root(d), "a"), 1), "[0]");
+    json_end(&w);
+    assert_string_equal(b.data, "{\"x\":[0],\"y\":-2}");
+    buf_release(&b);
+    json_free(d);
+}
+
 static const struct number_case {
     double v;
     const char *f64, *f32;
@@ -220,6 +245,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_keys_with_values),
         cmocka_unit_test(test_commas_and_nesting),
+        cmocka_unit_test(test_a_copy_reads_as_its_source),
         cmocka_unit_test(test_numbers_are_shortest),
         cmocka_unit_test(test_numbers_read_back_the_same),
         cmocka_unit_test(test_strings),
