@@ -42,11 +42,12 @@ struct grammar *grammar_from_schema(const char *text, size_t n, enum schema_spac
  * `text` is JSON:
  *     {"first": T, "between": T, "last": T, "most": N,
  *      "calls": [{"name": T, "before": T, "schema": SCHEMA, "after": T}, ...],
- *      "text": {"is_instead": B, "begins_not": T, "holds_not": [T, ...]}}
- * An answer is `first`, up to N calls with `between` between them, and `last`. With "text" it may
- * also be a text instead, or have one before them; that text does not begin (spaces apart) with one
- * of the characters of `begins_not` nor hold one of the words of `holds_not`, each of which has '<'
- * as its first character and nowhere else. "name" is for messages. */
+ *      "schema": SCHEMA, "text": {"is_instead": B, "begins_not": T, "holds_not": [T, ...]}}
+ * An answer is `first`, up to N calls with `between` between them, and `last`; with "schema", which
+ * stands behind the calls, it may be JSON of that schema instead. With "text" it may also be a text
+ * instead, or have one before them; that text does not begin (spaces apart) with one of the
+ * characters of `begins_not` nor hold one of the words of `holds_not`, each of which has '<' as its
+ * first character and nowhere else. "name" is for messages. */
 struct grammar *grammar_from_calls(const char *text, size_t n, enum schema_space space,
                                    const char *name, struct err *err);
 

@@ -19,9 +19,10 @@
 enum { MAX_CALLS = 1024, MAX_WORDS = 8, MAX_WORD = 32 };
 
 struct calls {
-    struct json root, call[MAX_CALLS], schema[MAX_CALLS];
-    const char *name[MAX_CALLS];
+    struct json root, call[MAX_CALLS], schema[MAX_CALLS + 1];
+    const char *name[MAX_CALLS + 1];
     int32_t n;
+    bool has_schema; /* schema[n]: of what may come instead */
 };
 
 static int32_t text_of(struct schema *s, struct json v, const char *key)
@@ -165,6 +166,11 @@ static int32_t make_answer(struct schema *s, const void *user)
                              node_repeat(&s->b, node_seq(&s->b, more, 2), 0, most - 1),
                              text_of(s, c->root, "last")};
     const int32_t calls = node_seq(&s->b, part, 4);
+    if (c->has_schema) {
+        s->i_root = c->n;
+        const int32_t either[2] = {schema_value(s, &c->schema[c->n], 1), calls};
+        return node_alt(&s->b, either, 2);
+    }
     if (json_type(text) != JSON_OBJECT) return calls;
     json_bool(json_get(text, "is_instead"), &is_instead);
     const int32_t way[2] = {free_text(s, text), is_instead ? calls : node_optional(&s->b, calls)};
@@ -185,6 +191,9 @@ static bool read_calls(struct calls *c, const char *name, struct err *err)
         json_str(json_get(v, "name"), &c->name[c->n], NULL);
         c->schema[c->n++] = json_get(v, "schema");
     }
+    c->schema[c->n] = json_get(c->root, "schema");
+    c->name[c->n] = "response_format";
+    c->has_schema = json_type(c->schema[c->n]) != JSON_NONE;
     if (c->n == 0 || !json_i64(json_get(c->root, "most"), &most) || most < 1 || most > 1000)
         return err_set(err, ERR_USAGE, "%s: no calls, or not 1 to 1000 of them", name);
     return true;
@@ -200,7 +209,8 @@ struct grammar *grammar_from_calls(const char *text, size_t n, enum schema_space
     if (c) {
         c->root = json_root(doc);
         if (read_calls(c, name, err))
-            g = schema_grammar(c->schema, c->name, c->n, space, make_answer, c, name, err);
+            g = schema_grammar(c->schema, c->name, c->n + c->has_schema, space, make_answer, c,
+                               name, err);
     } else {
         err_set(err, ERR_MEMORY, "%s: no memory for the grammar", name);
     }

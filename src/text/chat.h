@@ -55,6 +55,18 @@ const struct chat_family *chat_family_by_name(const char *name);
  * has none (a base model). */
 const struct chat_family *chat_family_of_vocab(const struct vocab *v);
 
+/* How a model is told of functions and calls them. */
+enum chat_tool_form {
+    CHAT_TOOLS_PLAIN,  /* its template knows none: see chat_tools_plain() */
+    CHAT_TOOLS_LLAMA,  /* {"name": ..., "parameters": {...}} by the template; one call a turn */
+    CHAT_TOOLS_HERMES, /* <tool_call>{"name": ..., "arguments": {...}}</tool_call>, likewise */
+};
+enum chat_tool_form chat_tool_form(const struct chat_family *f, const struct vocab *v);
+/* The conversation `in` as one without functions: what they are and how to call them stands in the
+ * system message, calls and results in the messages, as Hermes has it. What is new lives in `a`. */
+bool chat_tools_plain(const struct chat_input *in, struct arena *a, struct chat_input *out,
+                      struct err *err) CRIA_CHECK;
+
 /* Renders and encodes: BOS exactly once if the template or the vocabulary wants it. */
 bool chat_encode(const struct chat_family *f, const struct chat_input *in,
                  const struct tokenizer *t, struct ids *out, struct err *err) CRIA_CHECK;

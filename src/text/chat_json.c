@@ -13,7 +13,9 @@
 #include <string.h>
 
 #include "base/json_write.h"
-#include "text/chat_parts.h"
+#include "text/chat_json.h"
+
+enum { MAX_ARGUMENTS_BYTES = 16 << 20 };
 
 void chat_json_string(struct buf *out, const char *s, size_t n)
 {
@@ -103,3 +105,16 @@ static void put_value(struct buf *out, struct json v, int indent, int depth)
 }
 
 void chat_json(struct buf *out, struct json v, int indent) { put_value(out, v, indent, 0); }
+
+void chat_json_arguments(struct buf *out, struct json arguments)
+{
+    const char *s = NULL;
+    size_t n = 0;
+    struct err not_json = {0};
+    struct json_doc *inner = NULL;
+    if (json_str(arguments, &s, &n))
+        inner = json_parse(s, n, MAX_ARGUMENTS_BYTES, "arguments", &not_json);
+    chat_json(out, inner ? json_root(inner) : arguments, 0);
+    if (not_json.code == ERR_MEMORY) out->is_failed = true;
+    json_free(inner);
+}

@@ -157,20 +157,6 @@ static void put_user_with_tools(struct chat_pieces *p, const struct chat_input *
     chat_markup(p, "<|eot_id|>");
 }
 
-/* Arguments as an object; a string that holds JSON is what it holds. */
-static void put_arguments(struct buf *out, struct json arguments)
-{
-    const char *s = NULL;
-    size_t n = 0;
-    struct err not_json = {0};
-    struct json_doc *inner = NULL;
-    if (json_str(arguments, &s, &n))
-        inner = json_parse(s, n, MAX_JSON_BYTES, "arguments", &not_json);
-    chat_json(out, inner ? json_root(inner) : arguments, 0);
-    if (not_json.code == ERR_MEMORY) out->is_failed = true;
-    json_free(inner);
-}
-
 static bool put_call(struct chat_pieces *p, size_t i_message, struct json calls)
 {
     if (json_len(calls) != 1)
@@ -191,7 +177,7 @@ static bool put_call(struct chat_pieces *p, size_t i_message, struct json calls)
     buf_puts(&b, "{\"name\": \"");
     buf_append(&b, name, n_name);
     buf_puts(&b, "\", \"parameters\": ");
-    put_arguments(&b, arguments);
+    chat_json_arguments(&b, arguments);
     buf_putc(&b, '}');
     chat_markup(p, ASSISTANT);
     chat_text_of(p, &b);
