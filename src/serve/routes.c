@@ -142,7 +142,7 @@ static void handle_health(struct exchange *ex, const char *rest, struct body b)
 {
     const struct server *s = ex->server;
     const struct worker_status st = worker_status(s->worker);
-    const bool is_stuck = st.beat_age_ns > (int64_t)STUCK_S * 1000000000;
+    const bool is_stuck = worker_is_stuck(&st);
     struct buf *out = fresh_text(ex);
     struct json_writer w = json_writer(out);
     (void)rest, (void)b;

@@ -114,6 +114,9 @@ static void tell_address(const struct server *s, int fd)
     snprintf(url, sizeof url, "%s://%s%s%s:%s", s->tls ? "https" : "http", is_v6 ? "[" : "", host,
              is_v6 ? "]" : "", port);
     s->opt->on_listening(s->opt->user, url);
+    char state[sizeof url + 40];
+    snprintf(state, sizeof state, "READY=1\nSTATUS=listening on %s", url);
+    notify_say(&s->notify, state);
 }
 
 /* As many connections as there are files to be had. */
@@ -152,11 +155,19 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
     s->is_draining = true;
     s->drain_end_ns = clock_ns() + (int64_t)s->opt->drain_s * 1000000000;
     evconnlistener_disable(s->listener);
+    notify_say(&s->notify, "STOPPING=1");
     log_info("ending: %d answers are open, they have %d s", s->n_gens, s->opt->drain_s);
     for (struct conn *c = s->conn_first; c; c = c->next)
         if (c->ex) c->ex->closes = true;
     conn_sweep(s, clock_ns());
     end_when_empty(s);
+}
+
+/* A sign of life a second, as long as the model shows one. */
+static void feed_watchdog(const struct server *s)
+{
+    const struct worker_status st = worker_status(s->worker);
+    if (s->notify.has_watchdog && !worker_is_stuck(&st)) notify_say(&s->notify, "WATCHDOG=1");
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -166,6 +177,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     conn_sweep(s, now_ns);
     if (s->keys) keys_refresh(s->keys);
+    feed_watchdog(s);
     end_when_empty(s);
     if (!s->is_draining || now_ns < s->drain_end_ns) return;
     /* once: what is cancelled says so to its client; a second later nobody is waited for */
@@ -349,6 +361,7 @@ bool serve_run(struct engine *e, const struct serve_options *opt, struct err *er
 {
     struct server s = {.opt = opt, .engine = e};
     buf_init(&s.text, MAX_TEXT_BYTES);
+    notify_init(&s.notify);
     bool ok = fill_names(&s, err) && open_files(&s, err) && plan_connections(&s, err) &&
               (s.worker = worker_new(e, err)) != NULL && (s.compiler = compiler_new(err)) != NULL &&
               make_loop(&s, err) && start_listening(&s, err);

@@ -22,6 +22,7 @@
 #include "serve/http_check.h"
 #include "serve/keys.h"
 #include "serve/metrics.h"
+#include "serve/notify.h"
 #include "serve/serve.h"
 #include "serve/vault.h"
 #include "serve/worker.h"
@@ -40,10 +41,9 @@ enum {
     MAX_UNHANDLED_BYTES = 256 << 20, /* of requests that are not complete, all together */
     REQUEST_S = 10,                  /* for a request to come in, and a second more each: */
     REQUEST_BYTES_PER_S = 32 << 10,
-    IDLE_S = 120,  /* between requests of one connection */
-    STALL_S = 60,  /* a client that reads nothing */
-    PING_S = 15,   /* of silence in a stream */
-    STUCK_S = 120, /* a step that takes longer makes /health say so */
+    IDLE_S = 120, /* between requests of one connection */
+    STALL_S = 60, /* a client that reads nothing */
+    PING_S = 15,  /* of silence in a stream */
 };
 
 struct server {
@@ -64,6 +64,7 @@ struct server {
     struct worker *worker;
     struct compiler *compiler;
     struct keys *keys; /* NULL: everybody */
+    struct notify notify;
     struct vault *vault;
     struct metrics metrics;
     struct evbuffer *out; /* for one chunk or body at a time */

@@ -27,6 +27,8 @@
 #include "base/log.h"
 #include "base/os.h"
 
+enum { STUCK_S = 120 };
+
 struct event_list {
     struct worker_event *first, *last;
 };
@@ -340,4 +342,9 @@ struct worker_status worker_status(const struct worker *w)
         .n_free_tok = atomic_load_explicit(&w->n_free_tok, memory_order_relaxed),
         .engine = engine_status(w->engine),
     };
+}
+
+bool worker_is_stuck(const struct worker_status *st)
+{
+    return st->beat_age_ns > (int64_t)STUCK_S * 1000000000;
 }

@@ -87,5 +87,7 @@ struct worker_status {
     struct engine_status engine;
 };
 struct worker_status worker_status(const struct worker *w);
+/* A step has taken longer than any should. */
+bool worker_is_stuck(const struct worker_status *st);
 
 #endif
