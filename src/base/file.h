@@ -28,6 +28,9 @@ const char *file_map_path(const struct file_map *f);
  * ERR_UNSUPPORTED: the system has huge pages off. ERR_MEMORY: too large for what is free. The
  * bytes are the same after a failure too (file_huge.c). */
 bool file_map_make_huge(struct file_map *f, struct err *err) CRIA_CHECK;
+/* The same into memory that may be written, in 2 MiB pages where the system has them on; the file
+ * does not change. ERR_UNSUPPORTED for files under 2 MiB. */
+bool file_map_make_writable(struct file_map *f, struct err *err) CRIA_CHECK;
 
 /* Appends the whole file to `out`; ERR_LIMIT if it is larger than `max_bytes`. */
 bool file_read_all(const char *path, size_t max_bytes, struct buf *out, struct err *err) CRIA_CHECK;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * file_huge.c - a mapped file's bytes taken into memory of 2 MiB pages, at the address they had.
+ * file_huge.c - a mapped file's bytes taken into memory of 2 MiB pages, at the address they had, to
+ * be read faster or to be written.
  *
  * The page cache holds a file in 4 KiB pages, and the processor forgets their places sooner than
  * those of large ones. A copy in huge pages is read faster (docs/performance.md), but two copies of
@@ -36,6 +37,7 @@ struct move {
     char *to;   /* the map */
     size_t n_bytes;
     int fd;         /* of the file, for advice; or -1 */
+    int rights;     /* PROT_ */
     atomic_int why; /* errno of the first failure, or 0 */
 };
 
@@ -44,7 +46,7 @@ static int move_chunk(const struct move *m, size_t begin, size_t n)
 {
     char *from = m->from + begin, *to = m->to + begin;
     memcpy(from, to, n);
-    if (mprotect(from, n, PROT_READ) != 0) return errno;
+    if (mprotect(from, n, m->rights) != 0) return errno;
     if (mremap(from, n, n, MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED) return errno;
     if (m->fd >= 0) (void)posix_fadvise(m->fd, (off_t)begin, (off_t)n, POSIX_FADV_DONTNEED);
     return 0;
@@ -95,12 +97,12 @@ static bool check_memory(const char *path, size_t n_bytes, struct err *err)
     const uint64_t n_free = os_memory_available();
     if (n_bytes <= n_free) return true;
     return err_set(err, ERR_MEMORY,
-                   "%s: %.1f GB of huge pages do not fit into the %.1f GB that are free; leave the "
+                   "%s: %.1f GB of memory do not fit into the %.1f GB that are free; leave the "
                    "file mapped",
                    path, (double)n_bytes / 1e9, (double)n_free / 1e9);
 }
 
-bool file_map_make_huge(struct file_map *f, struct err *err)
+static bool take(struct file_map *f, int rights, struct err *err)
 {
     union {
         const uint8_t *in;
@@ -108,11 +110,10 @@ bool file_map_make_huge(struct file_map *f, struct err *err)
     } map = {.in = file_map_data(f)}; /* its pages change hands, its bytes do not */
     const char *path = file_map_path(f);
     const size_t n_bytes = file_map_bytes(f);
-    if (n_bytes < HUGE_PAGE_BYTES) return true;
-    if (!check_offered(path, err) || !check_memory(path, n_bytes, err)) return false;
+    if (!check_memory(path, n_bytes, err)) return false;
     struct team *team = team_new(os_cores(), err);
     if (!team) return false;
-    struct move m = {.from = os_big_alloc(n_bytes), .to = map.out, .n_bytes = n_bytes};
+    struct move m = {.from = os_big_alloc(n_bytes), .to = map.out, .n_bytes = n_bytes, .rights = rights};
     if (m.from) {
         m.fd = sys_open(path, O_RDONLY | O_NONBLOCK, 0);
         team_run(team, move_share, &m);
@@ -123,4 +124,17 @@ bool file_map_make_huge(struct file_map *f, struct err *err)
         return err_set(err, ERR_MEMORY, "%s: no memory for %zu bytes; leave the file mapped", path,
                        n_bytes);
     return m.why ? sys_err(err, path, "move into huge pages", m.why) : true;
+}
+
+bool file_map_make_huge(struct file_map *f, struct err *err)
+{
+    if (file_map_bytes(f) < HUGE_PAGE_BYTES) return true;
+    return check_offered(file_map_path(f), err) && take(f, PROT_READ, err);
+}
+
+bool file_map_make_writable(struct file_map *f, struct err *err)
+{
+    if (file_map_bytes(f) >= HUGE_PAGE_BYTES) return take(f, PROT_READ | PROT_WRITE, err);
+    return err_set(err, ERR_UNSUPPORTED, "%s: under 2 MiB, which is read fast as it is",
+                   file_map_path(f));
 }

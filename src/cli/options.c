@@ -50,6 +50,7 @@ static const struct option engine_rows[] = {
     {"batch",   'b',  "N",      OPT_INT,   1,  16384,   "512",  NULL,      false, "most tokens in one step"},
     {"kv",      0,    "TYPE",   OPT_NAME,  0,  0,       "f16",  kv_names,  false, "type of the cached keys and values"},
     {"isa",     0,    "NAME",   OPT_NAME,  0,  0,       NULL,   isa_names, false, "kernel set to use instead of the fastest"},
+    {"repack",  0,    NULL,     OPT_FLAG,  0,  0,       NULL,   NULL,      false, "copy quantized weights into memory in the order that single tokens read fastest: not shared, longer to start"},
     {"huge-pages", 0, NULL,     OPT_FLAG,  0,  0,       NULL,   NULL,      false, "copy the weights into memory of 2 MiB pages instead of mapping them: faster to read, not shared, longer to start"},
     {0},
     /* clang-format on */
@@ -188,13 +189,17 @@ static void print_banner(const struct session *s)
              "%.0f MB for %s%d tokens, work %.0f MB, %.1f GB free",
              i->name ? i->name : path_base(i->path), i->type_name, (double)i->n_params / 1e6,
              p->isa, p->n_threads, p->n_threads == 1 ? "" : "s", p->is_pinned ? " pinned" : "",
-             (double)p->weight_bytes / 1e6, i->is_huge ? "huge pages" : "mapped",
+             (double)p->weight_bytes / 1e6, i->is_repacked ? "repacked" : i->is_huge ? "huge pages" : "mapped",
              (double)p->cache_bytes / 1e6, seqs, p->n_ctx, (double)p->work_bytes / 1e6,
              (double)p->available_bytes / 1e9);
 }
 
 static bool place_weights(const struct args *a, struct model *m, struct err *err)
 {
+    if (args_flag(a, "repack")) {
+        const struct ops *ops = ops_choose(args_str(a, "isa"), err);
+        return ops && (model_repack(m, ops, err) || err_wrap(err, "--repack"));
+    }
     if (!args_flag(a, "huge-pages") || model_make_huge(m, err)) return true;
     return err_wrap(err, "--huge-pages");
 }

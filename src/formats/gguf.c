@@ -66,6 +66,13 @@ bool gguf_make_huge(struct gguf *g, struct err *err)
     return true;
 }
 
+bool gguf_make_writable(struct gguf *g, struct err *err)
+{
+    for (size_t i = 0; i < g->n_parts; i++)
+        if (g->part[i].map && !file_map_make_writable(g->part[i].map, err)) return false;
+    return true;
+}
+
 static bool new_parts(struct gguf *g, size_t n, struct err *err)
 {
     g->part = arena_array(g->arena, n, sizeof *g->part, err);

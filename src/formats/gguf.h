@@ -58,6 +58,8 @@ struct gguf *gguf_open_memory(const uint8_t *data, size_t n_bytes, const char *n
 void gguf_close(struct gguf *g); /* NULL is fine */
 /* file_map_make_huge() for every file of the set. */
 bool gguf_make_huge(struct gguf *g, struct err *err) CRIA_CHECK;
+/* file_map_make_writable() likewise. */
+bool gguf_make_writable(struct gguf *g, struct err *err) CRIA_CHECK;
 
 size_t gguf_n_values(const struct gguf *g);
 const struct gguf_value *gguf_value(const struct gguf *g, size_t i);

@@ -12,9 +12,7 @@
  * whatever is wrong with it, the caller goes on without it.
  *
  * From a stranger's file nothing is used before sizes, ids and checksum agree, and the model and
- * the type of the cache are those in use. Model: its numbers and a hash of both ends of each
- * matrix, so that another quantization or a fine-tune is another model, and a moved file is the
- * same. Keys and values themselves cannot be checked: a forged file can make the model talk
+ * the type of the cache are those in use (model_fingerprint()). Keys and values themselves cannot be checked: a forged file can make the model talk
  * nonsense, no more.
  *
  * Begin reading at engine_save_prefix().
@@ -26,8 +24,9 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/hash.h"
 
-enum { VERSION = 1, SAMPLE_BYTES = 256 };
+enum { VERSION = 1 };
 
 struct prefix_header {
     char magic[8]; /* "CRIA-KV\n" */
@@ -39,58 +38,6 @@ struct prefix_header {
 static_assert(sizeof(struct prefix_header) == 40, "has no gaps");
 static const char magic[8] = "CRIA-KV\n";
 
-/* ---- hashes ---- */
-
-/* Multiply and fold, 8 bytes at a time: against accidents, not against people. */
-static uint64_t hash(uint64_t h, const void *data, size_t n_bytes)
-{
-    const uint8_t *p = data;
-    for (; n_bytes > 0;) {
-        uint64_t word = 0;
-        const size_t n = n_bytes < sizeof word ? n_bytes : sizeof word;
-        memcpy(&word, p, n);
-        h = (h ^ word) * UINT64_C(0x9E3779B97F4A7C15); /* 2^64 / golden ratio */
-        h ^= h >> 32;
-        p += n;
-        n_bytes -= n;
-    }
-    return h;
-}
-
-static uint64_t hash_tensor(uint64_t h, const struct tensor *t)
-{
-    const size_t n = (size_t)tensor_rows(t) * t->row_bytes;
-    const size_t n_sample = n < SAMPLE_BYTES ? n : SAMPLE_BYTES;
-    h = hash(h, &n, sizeof n);
-    h = hash(h, t->data, n_sample);
-    return hash(h, (const uint8_t *)t->data + (n - n_sample), n_sample);
-}
-
-static uint64_t fingerprint(const struct model *m)
-{
-    const struct model_config *c = model_config(m);
-    const struct weights *w = model_weights(m);
-    const int32_t numbers[] = {c->n_layers,
-                               c->d_model,
-                               c->n_heads,
-                               c->n_kv_heads,
-                               c->d_head,
-                               c->n_vocab,
-                               (int32_t)c->rope_scaling,
-                               (int32_t)c->rope_pairs,
-                               c->d_ff,
-                               c->rope_orig_ctx};
-    const double more[] = {c->rope_theta, c->rope_factor, c->rope_low_freq_factor,
-                           c->rope_high_freq_factor, (double)c->norm_eps};
-    uint64_t h = hash(hash(0, numbers, sizeof numbers), more, sizeof more);
-    for (size_t i = 0; i < ROLE_COUNT; i++) {
-        const struct tensor_row *r = &tensor_rows_table[i];
-        for (int32_t k = 0; r->rows != DIM_NONE && k < tensor_copies(c, r); k++)
-            h = hash_tensor(h, weights_matrix(w, r, k));
-    }
-    return h;
-}
-
 static struct prefix_header header_of(const struct engine *e, int32_t n_tok)
 {
     struct prefix_header h = {
@@ -99,7 +46,7 @@ static struct prefix_header header_of(const struct engine *e, int32_t n_tok)
         .n_layers = (uint32_t)model_config(e->model)->n_layers,
         .n_tok = (uint32_t)n_tok,
         .page_bytes = kv_cache_page_bytes(e->kv),
-        .model = fingerprint(e->model),
+        .model = model_fingerprint(e->model),
     };
     memcpy(h.magic, magic, sizeof magic);
     return h;
@@ -109,7 +56,7 @@ static struct prefix_header header_of(const struct engine *e, int32_t n_tok)
 
 static bool put(struct out_file *f, uint64_t *sum, const void *data, size_t n, struct err *err)
 {
-    *sum = hash(*sum, data, n);
+    *sum = hash_bytes(*sum, data, n);
     return out_file_write(f, data, n, err);
 }
 
@@ -163,10 +110,10 @@ static bool check_header(const struct prefix_header *h, const struct prefix_head
 static uint64_t sum_of(const uint8_t *data, const struct prefix_header *h)
 {
     const size_t n_ids = h->n_tok * sizeof(int32_t);
-    uint64_t sum = hash(hash(0, data, sizeof *h), data + sizeof *h, n_ids);
+    uint64_t sum = hash_bytes(hash_bytes(0, data, sizeof *h), data + sizeof *h, n_ids);
     const uint8_t *page = data + sizeof *h + n_ids;
     for (uint32_t i = 0; i < h->n_tok / KV_PAGE_TOK * 2 * h->n_layers; i++, page += h->page_bytes)
-        sum = hash(sum, page, (size_t)h->page_bytes);
+        sum = hash_bytes(sum, page, (size_t)h->page_bytes);
     return sum;
 }
 

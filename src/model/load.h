@@ -21,6 +21,7 @@ struct model {
     struct model_info info;
     struct tokenizer *tokenizer; /* NULL without */
     const struct chat_family *chat;
+    uint64_t fingerprint; /* 0: not kept */
 
     /* one of the three; weights point into it */
     struct gguf *gguf;

@@ -25,9 +25,11 @@ struct model_info {
     uint64_t file_bytes, n_params;
     const char *type_name; /* the type most weights have: "Q4_1" */
     bool is_huge;          /* model_make_huge() was done */
+    bool is_repacked;      /* model_repack() was done */
 };
 
 struct model;
+struct ops;
 
 /* Returns owned. Without a tokenizer in the files the model opens and model_tokenizer() is NULL:
  * whoever needs one says so by model_require_tokenizer(). */
@@ -36,6 +38,13 @@ void model_close(struct model *m); /* NULL is fine */
 /* Takes the weights into memory of huge pages (file_map_make_huge() in base/file.h), so that they
  * are mapped no more; before anybody else uses `m`. After a failure the model is still whole. */
 bool model_make_huge(struct model *m, struct err *err) CRIA_CHECK;
+/* Takes the weights of a GGUF into memory and reorders them there as ops->interleave() does; before
+ * anybody else uses `m`, which only ops of that name may then read. ERR_UNSUPPORTED: none of them
+ * would be read faster. After a failure `m` must be closed. */
+bool model_repack(struct model *m, const struct ops *ops, struct err *err) CRIA_CHECK;
+/* A hash of the model's numbers and of both ends of each matrix as its file has them: another
+ * quantization or a fine-tune is another model, a moved file the same. */
+uint64_t model_fingerprint(const struct model *m);
 
 const struct model_config *model_config(const struct model *m);
 const struct weights *model_weights(const struct model *m);

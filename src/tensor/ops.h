@@ -106,6 +106,8 @@ struct attention_args {
     void *work;    /* >= attention_work_bytes, shared by the team */
 };
 
+enum { INTERLEAVED_ROWS = 16 };
+
 struct ops {
     const char *name; /* "avx512+amx", as forced by CRIA_ISA and shown in the banner */
 
@@ -121,6 +123,13 @@ struct ops {
     /* y = in(x) W^T + bias for each output matrix. */
     void (*linear)(const struct member *me, const struct linear_args *a);
     size_t (*work_bytes)(int64_t n_tok, int64_t k, int n_threads);
+    /* Does linear() take few tokens faster through rows of this type that are interleaved? NULL: of
+     * no type. */
+    bool (*interleaves)(enum dtype type);
+    /* Reorders the rows of w, a multiple of INTERLEAVED_ROWS, in place, whose memory can be
+     * written; the caller then sets w->is_interleaved. scratch: INTERLEAVED_ROWS rows for each
+     * member. NULL where interleaves is. */
+    void (*interleave)(const struct member *me, const struct tensor *w, uint8_t *scratch);
     /* cos and sin of pos[i] * inv_freq[j], angles in double: [n_tok, n_freq, 2]. */
     void (*rope_table)(const struct member *me, float *cos_sin, const int32_t *pos, int64_t n_tok,
                        const double *inv_freq, int32_t n_freq);

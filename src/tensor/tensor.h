@@ -19,6 +19,7 @@ struct tensor {
     int64_t shape[TENSOR_MAX_DIMS]; /* shape[0] slowest; unused ones are 1 */
     size_t row_bytes;               /* of the last dimension */
     void *data;                     /* not written through when mapped from a file */
+    bool is_interleaved;            /* by ops->interleave(): rows lie in groups, read by ops only */
 };
 
 static inline int64_t tensor_cols(const struct tensor *t) { return t->shape[t->n_dims - 1]; }

@@ -22,6 +22,7 @@
 #include "base/checked.h"
 #include "base/table.h"
 #include "tensor/cpu/cpu.h"
+#include "tensor/cpu/interleave.h"
 
 #if CRIA_X86
 #include <cpuid.h>
@@ -46,9 +47,11 @@ static const struct ops variants[] = {
      .rope_store = rope_store_avx512, SAME(linear_avx512, attention_avx512)},
     {.name = "avx512bf16", .embed = embed_avx512, .rmsnorm = rmsnorm_avx512,
      .swiglu = swiglu_avx512, .rope_store = rope_store_avx512,
+     .interleaves = interleave_is_known, .interleave = interleave_tensor,
      SAME(linear_avx512bf16, attention_avx512bf16)},
     {.name = "amx", .embed = embed_avx512, .rmsnorm = rmsnorm_avx512, .swiglu = swiglu_avx512,
-     .rope_store = rope_store_avx512, SAME(linear_amx, attention_avx512bf16)},
+     .rope_store = rope_store_avx512, .interleaves = interleave_is_known,
+     .interleave = interleave_tensor, SAME(linear_amx, attention_avx512bf16)},
 #endif
 #if CRIA_ARM
     {.name = "neon", .embed = embed_neon, .rmsnorm = rmsnorm_generic, .swiglu = swiglu_generic,

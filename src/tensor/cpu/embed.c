@@ -8,6 +8,22 @@
 #include <assert.h>
 
 #include "tensor/cpu/cpu.h"
+#include "tensor/cpu/interleave.h"
+
+/* A row out of its group, piece by piece. */
+static void embed_interleaved(float *y, const struct tensor *table, int64_t row,
+                              const struct cpu_kit *kit)
+{
+    enum { PIECE = 256, MAX_BYTES = PIECE * 2 };
+    uint8_t piece[MAX_BYTES];
+    const struct dtype_info *info = dtype_info(table->dtype);
+    const int64_t n_cols = tensor_cols(table);
+    for (int64_t i = 0; i < n_cols; i += PIECE) {
+        const int64_t n = min_i64(PIECE, n_cols - i);
+        interleave_read(piece, 0, table, row, 1, i / info->block_elems, n / info->block_elems);
+        kit->decode(table->dtype, y + i, piece, n);
+    }
+}
 
 static void embed_rows(const struct member *me, float *y, int64_t ld_y, const struct tensor *table,
                        const int32_t *ids, int64_t n_tok, const struct cpu_kit *kit)
@@ -16,7 +32,10 @@ static void embed_rows(const struct member *me, float *y, int64_t ld_y, const st
     team_share(me, n_tok, 1, &begin, &end);
     for (int64_t i = begin; i < end; i++) {
         assert(ids[i] >= 0 && ids[i] < tensor_rows(table));
-        kit->decode(table->dtype, y + i * ld_y, tensor_row(table, ids[i]), tensor_cols(table));
+        if (table->is_interleaved)
+            embed_interleaved(y + i * ld_y, table, ids[i], kit);
+        else
+            kit->decode(table->dtype, y + i * ld_y, tensor_row(table, ids[i]), tensor_cols(table));
     }
 }
 

@@ -33,6 +33,8 @@
 #include "tensor/cpu/cpu.h"
 #include "tensor/cpu/linear.h"
 #include "tensor/cpu/linear_in.h"
+#include "tensor/cpu/interleave.h"
+#include "tensor/cpu/linear_interleaved.h"
 #include "tensor/half.h"
 
 /* ---- the scratch plan -------------------------------------------------------------------- */
@@ -40,7 +42,7 @@
 /* Byte offsets into linear_args.work. */
 struct plan {
     int64_t k_pad;               /* k rounded up to ACT, which all blocks of weights divide */
-    size_t x, q, row, few_bytes; /* few: of one member */
+    size_t x, q, sums, row, few_bytes;   /* few: of one member */
     size_t xf, xh, xl, xq, shared_bytes; /* many: of the team; pairs lie where xh does */
     size_t panel, c, piece, many_bytes;  /* many: of one member */
 };
@@ -58,6 +60,7 @@ static struct plan plan_make(int64_t n_tok, int64_t k)
     size_t at = 0;
     p.x = place(&at, FEW * p.k_pad, sizeof(float));
     p.q = place(&at, FEW * (p.k_pad / ACT), sizeof(struct act8));
+    p.sums = place(&at, FEW * (p.k_pad / ACT), sizeof(struct act_sums));
     p.row = place(&at, p.k_pad, sizeof(float));
     p.few_bytes = at;
     const int64_t n_packed = round_up(min_i64(n_tok, TOK_BLOCK), 2 * LANES) * p.k_pad;
@@ -132,6 +135,13 @@ static bool any_quantized(const struct linear_args *a)
     return false;
 }
 
+static bool any_interleaved(const struct linear_args *a)
+{
+    for (int32_t i = 0; i < a->n_out; i++)
+        if (a->out[i].w->is_interleaved) return true;
+    return false;
+}
+
 /* Rows that kernels may read: they take tokens by 1, 4 or 8, the missing ones as zeros. */
 static int64_t few_padded(int64_t n_tok) { return n_tok <= 1 ? n_tok : n_tok <= 4 ? 4 : FEW; }
 
@@ -140,24 +150,29 @@ static struct few_in few_prepare(const struct linear_args *a, const struct linea
 {
     float *x = (float *)(void *)(mine + p->x);
     struct act8 *q = (struct act8 *)(void *)(mine + p->q);
-    const bool is_int = kit->quantize && any_quantized(a);
+    struct act_sums *sums = (struct act_sums *)(void *)(mine + p->sums);
+    const bool is_int = kit->quantize && any_quantized(a), has_sums = any_interleaved(a);
     const int64_t n_act = p->k_pad / ACT, n_pad = few_padded(a->n_tok) - a->n_tok;
     for (int64_t t = 0; t < a->n_tok; t++) {
         float *row = x + t * p->k_pad;
         kit->read(row, a, t);
         memset(row + a->k, 0, (size_t)(p->k_pad - a->k) * sizeof *row);
         if (is_int) kit->quantize(q + t * n_act, row, p->k_pad);
+        if (has_sums) kit->sum_acts(sums + t * n_act, q + t * n_act, n_act);
     }
     memset(x + a->n_tok * p->k_pad, 0, (size_t)(n_pad * p->k_pad) * sizeof *x);
     if (is_int) memset(q + a->n_tok * n_act, 0, (size_t)(n_pad * n_act) * sizeof *q);
+    if (has_sums) memset(sums + a->n_tok * n_act, 0, (size_t)(n_pad * n_act) * sizeof *sums);
     return (struct few_in){.n_tok = a->n_tok,
                            .k = a->k,
                            .x = x,
                            .ld_x = p->k_pad,
                            .q = q,
+                           .sums = sums,
                            .row = (float *)(void *)(mine + p->row)};
 }
 
+/* Rows [row, row + n_rows) of y; dot: theirs. */
 static void put_dots(const struct linear_out *out, const float *dot, int64_t row, int64_t n_rows,
                      int64_t n_tok)
 {
@@ -170,10 +185,27 @@ static void put_dots(const struct linear_out *out, const float *dot, int64_t row
         }
 }
 
+/* A group that two members share is computed by both. */
+static void few_groups(const struct few_in *in, const struct linear_out *out, int64_t begin,
+                       int64_t end, dot_group_fn *fn)
+{
+    for (int64_t r = begin, next = 0; r < end; r = next) {
+        _Alignas(64) float dot[GROUP_ROWS * FEW];
+        const int64_t base = r / GROUP_ROWS * GROUP_ROWS;
+        next = min_i64(end, base + GROUP_ROWS);
+        fn(dot, in, tensor_row(out->w, base));
+        put_dots(out, dot + (r - base) * FEW, r, next - r, in->n_tok);
+    }
+}
+
 static void few_rows(const void *prepared, const struct linear_out *out, int64_t begin, int64_t end,
                      const struct linear_kit *kit)
 {
     const struct few_in *in = prepared;
+    if (out->w->is_interleaved) {
+        few_groups(in, out, begin, end, kit->dot_group[out->w->dtype]);
+        return;
+    }
     dot_rows_fn *fn = kit->dot[out->w->dtype];
     for (int64_t r = begin; r < end; r += DOT_ROWS) {
         _Alignas(64) float dot[DOT_ROWS * FEW];

@@ -27,12 +27,21 @@ struct act8 {
 };
 _Static_assert(sizeof(struct act8) % 64 == 0, "rows of act8 stay aligned");
 
+/* Where the sums of 32 or 16 unsigned weights start that have an offset (from_OFFSET: - OFFSET * sum
+ * of q), and d * sum of q for formats with a minimum; of 256 activations. */
+struct act_sums {
+    int32_t from_8[ACT / 32], from_128[ACT / 32];
+    int32_t from_32[ACT / 16];
+    float sum[ACT / 32];
+};
+
 /* The input of a product with few tokens, private to one member. */
 struct few_in {
     int64_t n_tok, k;
     const float *x;       /* [1, 4 or FEW, ld_x], zero from k on, and from n_tok on */
     int64_t ld_x;         /* k rounded up to ACT */
     const struct act8 *q; /* [.., ld_x / ACT], zero likewise */
+    const struct act_sums *sums; /* the same, if any output is interleaved */
     float *row;           /* [ld_x]: a decoded row of weights */
 };
 
@@ -40,6 +49,9 @@ struct few_in {
  * tokens beyond n_tok may be written too. */
 typedef void dot_rows_fn(float *dot, const struct few_in *in, enum dtype type, const uint8_t *w,
                          size_t row_bytes, int64_t n_rows);
+
+/* dot[r * FEW + t] for the 16 rows of a group (interleave.h). Likewise. */
+typedef void dot_group_fn(float *dot, const struct few_in *in, const uint8_t *group);
 
 /* How many-token products with a type of weights are made: in float; in 8-bit integers, the
  * weights' own and rounded activations; in bfloat16, the weights' own and rounded activations; or
@@ -78,8 +90,10 @@ struct strip {
 struct linear_kit {
     const struct cpu_kit *cpu;
     dot_rows_fn *const *dot;                                     /* [DT_COUNT] */
+    dot_group_fn *const *dot_group; /* [DT_COUNT]; NULL: interleaves nothing */
     const uint8_t *form;                                         /* [DT_COUNT], enum form */
     void (*quantize)(struct act8 *q, const float *x, int64_t n); /* n a multiple of ACT */
+    void (*sum_acts)(struct act_sums *s, const struct act8 *q, int64_t n); /* with dot_group */
     void (*strip_bf16)(const struct strip *s);                   /* NULL if no form needs it */
     void (*strip_int8)(const struct strip *s);                   /* likewise */
     void (*pack_int8)(struct act_block *act, const struct linear_args *a, int64_t t, int64_t begin,

@@ -25,6 +25,7 @@
 #include "tensor/cpu/linear.h"
 #include "tensor/cpu/linear_in.h"
 #include "tensor/cpu/linear_bf16.h"
+#include "tensor/cpu/linear_interleaved.h"
 #include "tensor/cpu/linear_pairs.h"
 #include "tensor/cpu/linear_vnni.h"
 #include "tensor/cpu/unpack_avx2.h"
@@ -358,6 +359,8 @@ static const struct linear_kit linear_kit_bf16 = {
     .read = read_avx512bf16,
     .form = forms_bf16,
     .quantize = quantize_act8_avx2,
+    .dot_group = dot_groups_vnni,
+    .sum_acts = interleaved_sums,
     .strip_int8 = strip_vnni,
     .pack_int8 = pack_vnni,
     .strip_pairs = strip_pairs,
@@ -375,6 +378,8 @@ static const struct linear_kit linear_kit_amx = {
     .read = read_avx512bf16,
     .form = forms_amx,
     .quantize = quantize_act8_avx2,
+    .dot_group = dot_groups_vnni,
+    .sum_acts = interleaved_sums,
     .strip_bf16 = strip_amx,
     .split = split_avx512bf16,
 };

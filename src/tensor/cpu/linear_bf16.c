@@ -25,6 +25,7 @@
 #include <immintrin.h>
 #include <string.h>
 
+#include "tensor/cpu/interleave.h"
 #include "tensor/cpu/linear_bf16.h"
 #include "tensor/cpu/unpack_avx2.h"
 
@@ -176,8 +177,14 @@ static void convert_strip(const struct strip *s, uint16_t *hi, uint16_t *lo, int
     for (int64_t r = 0; r < round_up(s->n_rows, 2 * TILE_ROWS); r++) {
         const int64_t to = r / TILE_ROWS * (TILE_ROWS * K_BLOCK) + r % TILE_ROWS * TILE_K;
         if (r < s->n_rows) {
-            const uint8_t *row = tensor_row(s->w, s->row + r);
-            converts[s->w->dtype](hi + to, lo + to, row + at, n);
+            const uint8_t *src = (const uint8_t *)tensor_row(s->w, s->row + r) + at;
+            uint8_t plain[K_BLOCK / ACT * ACT_BYTES_MAX];
+            if (s->w->is_interleaved) {
+                interleave_read(plain, 0, s->w, s->row + r, 1, i / info->block_elems,
+                                n / info->block_elems);
+                src = plain;
+            }
+            converts[s->w->dtype](hi + to, lo + to, src, n);
             continue;
         }
         for (int64_t k = 0; k < K_BLOCK / TILE_K; k++) {

@@ -30,16 +30,17 @@
 #if CRIA_X86
 #include <immintrin.h>
 
+#include "tensor/cpu/interleave.h"
 #include "tensor/cpu/linear_in.h"
+#include "tensor/cpu/linear_interleaved.h"
 #include "tensor/cpu/linear_vnni.h"
 #include "tensor/cpu/tile_avx512.h"
 #include "tensor/cpu/unpack_avx512.h"
 
 enum {
-    Q = ROWS * 32, /* bytes of 32 weights of 16 rows */
     TOK = 4,       /* tokens of a tile */
     K_LONG = 1024, /* of k in a panel, at most; longer rows are cut in equal parts */
-    MAX_RECORD = Q + 4 * ROWS * (int)sizeof(float),
+    MAX_RECORD = RECORD_Q + 4 * ROWS * (int)sizeof(float),
 };
 _Static_assert(STRIP / ROWS * (K_LONG / 32) * MAX_RECORD <= PANEL_BYTES, "a strip fits");
 
@@ -99,12 +100,6 @@ void pack_vnni(struct act_block *act, const struct linear_args *a, int64_t t, in
 
 /* ---- weights ------------------------------------------------------------------------------ */
 
-/* Bytes of a panel's record: 16 rows of 32 weights, their scales, their minima. */
-INLINE int64_t record_bytes(bool has_min, bool per_32)
-{
-    return Q + (has_min ? 2 : 1) * (per_32 ? 1 : 2) * ROWS * (int64_t)sizeof(float);
-}
-
 /* Elements [i, i + n) of 16 rows from `row` on into records, n <= K_LONG. */
 typedef void unpack_panel_fn(uint8_t *panel, const struct strip *s, int64_t row, int64_t i,
                              int64_t n);
@@ -145,13 +140,36 @@ INLINE TARGET_BF16 uint8_t *interleave(uint8_t *to, const struct stage *g, const
         columns_16x4(to, 64, &g->q[0][32 * c], ACT);
         columns_16x4(to + 256, 64, &g->q[0][32 * c + 16], ACT);
         for (int h = 0; h < n_each; h++) {
-            _mm512_store_ps(to + Q + 64 * h, _mm512_load_ps(s[n_each * c + h]));
+            _mm512_store_ps(to + RECORD_Q + 64 * h, _mm512_load_ps(s[n_each * c + h]));
             if (f->has_min)
-                _mm512_store_ps(to + Q + 64 * (n_each + h), _mm512_load_ps(m[2 * c + h]));
+                _mm512_store_ps(to + RECORD_Q + 64 * (n_each + h), _mm512_load_ps(m[2 * c + h]));
         }
         to += record_bytes(f->has_min, f->per_32);
     }
     return to;
+}
+
+/* The same of rows that lie in groups, as a rule of one whole group. */
+INLINE TARGET_BF16 void unpack_groups(uint8_t *panel, const struct unpack *f, bytes_64_fn *bytes,
+                                      const struct strip *s, int64_t row, int64_t n_rows, int64_t i,
+                                      int64_t n)
+{
+    struct stage g;
+    uint8_t rows[ROWS][ACT_BYTES_MAX];
+    if (n_rows == ROWS && row % GROUP_ROWS == 0) {
+        const uint8_t *group = tensor_row(s->w, row);
+        (void)panel_groups_vnni[s->w->dtype](
+            panel, group + i / f->block_elems * GROUP_ROWS * f->block_bytes, n);
+        return;
+    }
+    if (n_rows < ROWS) memset(&g, 0, sizeof g);
+    for (const int64_t end = i + n; i < end; i += ACT) {
+        const int64_t n_here = min_i64(ACT, end - i);
+        interleave_read(rows[0], sizeof rows[0], s->w, row, n_rows, i / f->block_elems,
+                        n_here / f->block_elems);
+        for (int64_t r = 0; r < n_rows; r++) unpack_row(&g, (int)r, f, bytes, rows[r], n_here);
+        panel = interleave(panel, &g, f, n_here / 32);
+    }
 }
 
 INLINE TARGET_BF16 void unpack_panel(uint8_t *panel, const struct unpack *f, bytes_64_fn *bytes,
@@ -159,6 +177,10 @@ INLINE TARGET_BF16 void unpack_panel(uint8_t *panel, const struct unpack *f, byt
 {
     struct stage g;
     const int64_t n_rows = min_i64(ROWS, s->row + s->n_rows - row);
+    if (s->w->is_interleaved) {
+        unpack_groups(panel, f, bytes, s, row, n_rows, i, n);
+        return;
+    }
     if (n_rows < ROWS) memset(&g, 0, sizeof g);
     const size_t row_bytes = s->w->row_bytes;
     const uint8_t *rows = (const uint8_t *)tensor_row(s->w, row) + i / ACT * f->act_bytes;
@@ -193,7 +215,7 @@ INLINE TARGET_BF16 __m512i four(const int8_t q[4]) /* in each lane */
 
 INLINE TARGET_BF16 __m512 scales_at(const uint8_t *record, int i)
 {
-    return _mm512_load_ps(record + Q + 64 * i);
+    return _mm512_load_ps(record + RECORD_Q + 64 * i);
 }
 
 /* Sums of 32 rows times tokens [t, t + TOK) over 4 * n_g weights, from group g on. */

@@ -17,6 +17,14 @@ struct act_block {
 };
 _Static_assert(sizeof(struct act_block) == ACT_BLOCK_BYTES, "as the plan of scratch counts it");
 
+/* A panel's record: 32 weights of 16 rows, words of 4 side by side, then the rows' scales, then their
+ * minima; one of each, or one for each 16 weights. */
+enum { RECORD_Q = LANES * 32 };
+INLINE int64_t record_bytes(bool has_min, bool per_32)
+{
+    return RECORD_Q + (has_min ? 2 : 1) * (per_32 ? 1 : 2) * LANES * (int64_t)sizeof(float);
+}
+
 /* Packs elements [begin, end) of ACT_TOK tokens, from token t on, to act[(end - begin) / 32]. Both
  * are multiples of ACT; tokens from n_tok on and elements from k on become zero. */
 void pack_vnni(struct act_block *act, const struct linear_args *a, int64_t t, int64_t begin,
