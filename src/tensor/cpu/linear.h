@@ -27,12 +27,12 @@ struct act8 {
 };
 _Static_assert(sizeof(struct act8) % 64 == 0, "rows of act8 stay aligned");
 
-/* Where the sums of 32 or 16 unsigned weights start that have an offset (from_OFFSET: - OFFSET * sum
- * of q), and d * sum of q for formats with a minimum; of 256 activations. */
+/* Of 256 activations: scales, one for each 32; where the sums of 32 or 16 unsigned weights start that
+ * have an offset (from_OFFSET: - OFFSET * sum of q); d * sum of q for formats with a minimum. */
 struct act_sums {
     int32_t from_8[ACT / 32], from_128[ACT / 32];
     int32_t from_32[ACT / 16];
-    float sum[ACT / 32];
+    float d[ACT / 32], sum[ACT / 32];
 };
 
 /* The input of a product with few tokens, private to one member. */

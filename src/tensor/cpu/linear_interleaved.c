@@ -37,6 +37,7 @@ void interleaved_sums(struct act_sums *s, const struct act8 *a, int64_t n)
             s->from_8[b] = s->from_128[b] / 16;
             s->from_32[2 * b] = half[0] / 4;
             s->from_32[2 * b + 1] = half[1] / 4;
+            s->d[b] = a->d[8 * b];
             s->sum[b] = a->sum_16[2 * b] + a->sum_16[2 * b + 1];
         }
 }
@@ -50,7 +51,13 @@ struct acts {
     int64_t ld; /* from a token to the next */
 };
 
-INLINE TARGET_BF16 __m512i load_64(const uint8_t *p) { return _mm512_loadu_si512(p); }
+/* Once: GCC would rather load it again for each use, and loads are what there are most of. */
+INLINE TARGET_BF16 __m512i load_64(const uint8_t *p)
+{
+    __m512i v = _mm512_loadu_si512(p);
+    __asm__("" : "+v"(v));
+    return v;
+}
 INLINE TARGET_BF16 __m512i set_bytes(int v) { return _mm512_set1_epi8((char)v); }
 
 INLINE TARGET_BF16 __m512 halves(const uint8_t *p) /* 16 of float16 */
@@ -66,9 +73,10 @@ INLINE TARGET_BF16 __m512i four(const int8_t *q) /* in each lane */
 }
 
 /* acc + v of block b of 32, scaled by the activations' scale and by s. */
-INLINE TARGET_BF16 __m512 scaled(__m512 acc, __m512i v, __m512 s, const struct act8 *a, int b)
+INLINE TARGET_BF16 __m512 scaled(__m512 acc, __m512i v, __m512 s, const struct act_sums *a,
+                                 int b)
 {
-    const __m512 f = _mm512_mul_ps(_mm512_cvtepi32_ps(v), _mm512_set1_ps(a->d[8 * b]));
+    const __m512 f = _mm512_mul_ps(_mm512_cvtepi32_ps(v), _mm512_set1_ps(a->d[b]));
     return _mm512_fmadd_ps(f, s, acc);
 }
 
@@ -97,7 +105,7 @@ INLINE TARGET_BF16 void step_q4_0(__m512 acc[], const struct acts *x, int b, con
 #pragma GCC unroll 4
     for (int t = 0; t < n_tok; t++) {
         const __m512i sum = _mm512_add_epi32(low[t], _mm512_srai_epi32(high[t], 4));
-        acc[t] = scaled(acc[t], sum, s, &x->a[t * x->ld], b);
+        acc[t] = scaled(acc[t], sum, s, &x->s[t * x->ld], b);
     }
 }
 
@@ -116,7 +124,7 @@ INLINE TARGET_BF16 void step_q8_0(__m512 acc[], const struct acts *x, int b, con
             sum[t] = _mm512_dpbusd_epi32(sum[t], v, four(x->a[t * x->ld].q + 32 * b + 4 * j));
     }
 #pragma GCC unroll 4
-    for (int t = 0; t < n_tok; t++) acc[t] = scaled(acc[t], sum[t], s, &x->a[t * x->ld], b);
+    for (int t = 0; t < n_tok; t++) acc[t] = scaled(acc[t], sum[t], s, &x->s[t * x->ld], b);
 }
 
 /* Byte b % 4 of each lane, unsigned. */
@@ -172,12 +180,11 @@ INLINE TARGET_BF16 void step_q4_k(__m512 acc[], const struct acts *x, const uint
         const __m512 s1 = _mm512_mul_ps(byte_of(part[0], i + 1), _mm512_set1_ps(1.0f / 16));
 #pragma GCC unroll 4
         for (int t = 0; t < n_tok; t++) {
-            const struct act8 *a = &x->a[t * x->ld];
-            const float *of_32 = x->s[t * x->ld].sum;
+            const struct act_sums *a = &x->s[t * x->ld];
             sum[t] = scaled(sum[t], v0[t], s0, a, i);
             sum[t] = scaled(sum[t], v1[t], s1, a, i + 1);
-            minima[t] = _mm512_fmadd_ps(m0, _mm512_set1_ps(of_32[i]), minima[t]);
-            minima[t] = _mm512_fmadd_ps(m1, _mm512_set1_ps(of_32[i + 1]), minima[t]);
+            minima[t] = _mm512_fmadd_ps(m0, _mm512_set1_ps(a->sum[i]), minima[t]);
+            minima[t] = _mm512_fmadd_ps(m1, _mm512_set1_ps(a->sum[i + 1]), minima[t]);
         }
     }
     const __m512 d = halves(w), d_min = halves(w + 32);
@@ -245,7 +252,7 @@ INLINE TARGET_BF16 void step_q6_k(__m512 acc[], const struct acts *x, const uint
             const __m512 s = signed_byte_of(load_64(scales + 64 * (i / 4)), i);
 #pragma GCC unroll 4
             for (int t = 0; t < n_tok; t++)
-                sum[t] = scaled(sum[t], v[e][t], s, &x->a[t * x->ld], 4 * h + e);
+                sum[t] = scaled(sum[t], v[e][t], s, &x->s[t * x->ld], 4 * h + e);
         }
     }
     const __m512 d = halves(w);
