@@ -113,7 +113,8 @@ static bool take(struct file_map *f, int rights, struct err *err)
     if (!check_memory(path, n_bytes, err)) return false;
     struct team *team = team_new(os_cores(), err);
     if (!team) return false;
-    struct move m = {.from = os_big_alloc(n_bytes), .to = map.out, .n_bytes = n_bytes, .rights = rights};
+    struct move m = {
+        .from = os_big_alloc(n_bytes), .to = map.out, .n_bytes = n_bytes, .rights = rights};
     if (m.from) {
         m.fd = sys_open(path, O_RDONLY | O_NONBLOCK, 0);
         team_run(team, move_share, &m);

@@ -119,9 +119,9 @@ static bool run_stats(struct chat_session *c, const char *rest, struct err *err)
             p->n_threads == 1 ? "" : "s");
     fprintf(stderr,
             "  memory        weights %.0f MB (%s), cache %.0f MB, work %.0f MB, %.1f GB free\n",
-            (double)p->weight_bytes / 1e6,
-            model_info(c->s.model)->is_huge ? "huge pages" : "mapped", (double)p->cache_bytes / 1e6,
-            (double)p->work_bytes / 1e6, (double)p->available_bytes / 1e9);
+            (double)p->weight_bytes / 1e6, model_info_place(model_info(c->s.model)),
+            (double)p->cache_bytes / 1e6, (double)p->work_bytes / 1e6,
+            (double)p->available_bytes / 1e9);
     return true;
 }
 

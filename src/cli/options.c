@@ -189,9 +189,8 @@ static void print_banner(const struct session *s)
              "%.0f MB for %s%d tokens, work %.0f MB, %.1f GB free",
              i->name ? i->name : path_base(i->path), i->type_name, (double)i->n_params / 1e6,
              p->isa, p->n_threads, p->n_threads == 1 ? "" : "s", p->is_pinned ? " pinned" : "",
-             (double)p->weight_bytes / 1e6, i->is_repacked ? "repacked" : i->is_huge ? "huge pages" : "mapped",
-             (double)p->cache_bytes / 1e6, seqs, p->n_ctx, (double)p->work_bytes / 1e6,
-             (double)p->available_bytes / 1e9);
+             (double)p->weight_bytes / 1e6, model_info_place(i), (double)p->cache_bytes / 1e6, seqs,
+             p->n_ctx, (double)p->work_bytes / 1e6, (double)p->available_bytes / 1e9);
 }
 
 static bool place_weights(const struct args *a, struct model *m, struct err *err)

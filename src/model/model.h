@@ -28,6 +28,9 @@ struct model_info {
     bool is_repacked;      /* model_repack() was done */
 };
 
+/* Where the weights are: "mapped", "huge pages" or "repacked". */
+const char *model_info_place(const struct model_info *i);
+
 struct model;
 struct ops;
 

@@ -275,3 +275,8 @@ void info_finish(struct model *m)
     if (!info->built_with) info->built_with = model_built_with(info->license_name);
     if (!info->built_with) info->built_with = model_built_with(info->name);
 }
+
+const char *model_info_place(const struct model_info *i)
+{
+    return i->is_repacked ? "repacked" : i->is_huge ? "huge pages" : "mapped";
+}

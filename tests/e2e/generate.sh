@@ -27,6 +27,14 @@ else
 	py 'd["tokens"] == json.load(open("'"$dir"'/two"))["tokens"]' && grep -q "weights .* MB (huge pages), cache" "$dir/err"
 	say $? "--huge-pages gives the same tokens"
 fi
+run "$CRIA" generate -m "$model" --raw -p "The capital of France is" -n 4 --temp 0 --json -v --repack
+if [ "$(python3 -c 'import json,sys; print(json.load(open(sys.argv[1]))["text"].count("Paris"))' "$dir/out" 2>/dev/null)" = 1 ]; then
+	grep -q "weights .* MB (repacked), cache" "$dir/err"
+	say $? "--repack answers"
+	run "$CRIA" generate -m "$model" --raw -p "The capital of France is" -n 4 --isa avx2 --repack
+fi
+grep -q "repack: .*kernel set .* reads no weights faster" "$dir/err"
+say $? "--repack is refused where it brings nothing"
 for isa in $("$CRIA" version --json | python3 -c 'import json,sys; print(*json.load(sys.stdin)["kernels"][1:])'); do
 	run "$CRIA" generate -m "$model" --raw -p "The capital of France is" -n 4 --temp 0 --json --isa "$isa"
 	py '"Paris" in d["text"]'

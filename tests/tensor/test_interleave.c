@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * test_interleave.c - weights in groups of rows beside the same weights as they lie in a file, which
- * test_ops.c compares with double.
+ * test_interleave.c - weights in groups of rows beside the same weights as they lie in a file,
+ * which test_ops.c compares with double.
  *
  * Few tokens: the activations are rounded alike and integers are exact, so only the order of float
  * sums differs. Many tokens, and rows of an embedding: the same bits.
@@ -112,8 +112,8 @@ static void compare(const struct product *p, const struct ops *ops, enum dtype t
                     const struct tensor *first, const struct tensor *plain)
 {
     const int64_t k = tensor_cols(first), ld = first->shape[0] + p->rows[0] + p->rows[1];
-    const struct linear_args a = {.in = p->in, .x = x, .x2 = more, .norm = more, .eps = 1e-5f,
-                                  .ld_x = k,   .k = k};
+    const struct linear_args a = {
+        .in = p->in, .x = x, .x2 = more, .norm = more, .eps = 1e-5f, .ld_x = k, .k = k};
     double *in = malloc((size_t)k * 16), *w = in + k;
     assert_non_null(in);
     for (int64_t tok = 0; tok < p->n_tok; tok++) {

@@ -17,10 +17,17 @@ struct field {
     int step;         /* from an element to the next */
 };
 
-#define WORDS(at, n) {at, 4, n, 4}
-#define SCALES(at, n) {at, 2, n, 2}
+#define WORDS(at, n)                                                                               \
+    {                                                                                              \
+        at, 4, n, 4                                                                                \
+    }
+#define SCALES(at, n)                                                                              \
+    {                                                                                              \
+        at, 2, n, 2                                                                                \
+    }
 /* Four low bits of two runs of weights and two high bits of four: 8 words of each, in turns. */
-#define THREE(low, high) {low, 4, 2, 32}, {high, 4, 1, 4}
+#define THREE(low, high)                                                                           \
+    {low, 4, 2, 32}, { high, 4, 1, 4 }
 #define HALF(low, high)                                                                            \
     THREE(low, high), THREE(low + 4, high + 4), THREE(low + 8, high + 8),                          \
         THREE(low + 12, high + 12), THREE(low + 16, high + 16), THREE(low + 20, high + 20),        \
@@ -28,6 +35,7 @@ struct field {
 
 static const struct field fields[DT_COUNT][36] = {
     [DT_Q4_0] = {SCALES(0, 1), WORDS(2, 4)},
+    [DT_Q4_1] = {SCALES(0, 2), WORDS(4, 4)},
     [DT_Q8_0] = {SCALES(0, 1), WORDS(2, 8)},
     [DT_Q4_K] = {SCALES(0, 2), WORDS(4, 3), WORDS(16, 32)},
     [DT_Q6_K] = {SCALES(208, 1), WORDS(192, 4), HALF(0, 128), HALF(64, 160)},
@@ -55,7 +63,8 @@ void interleave_tensor(const struct member *me, const struct tensor *w, uint8_t 
     for (int64_t r = begin; r < end; r += GROUP_ROWS) {
         uint8_t *group = (uint8_t *)w->data + (size_t)r * w->row_bytes;
         memcpy(rows, group, n_bytes);
-        to_group(group, rows, w->dtype, (int64_t)(w->row_bytes / dtype_info(w->dtype)->block_bytes));
+        to_group(group, rows, w->dtype,
+                 (int64_t)(w->row_bytes / dtype_info(w->dtype)->block_bytes));
     }
 }
 
@@ -68,8 +77,8 @@ void interleave_back(uint8_t *dst, size_t ld, const uint8_t *group, enum dtype t
         for (const struct field *f = fields[type]; f->bytes; f++)
             for (int e = 0; e < f->n; e++, src += GROUP_ROWS * f->bytes)
                 for (int r = 0; r < n_rows; r++)
-                    memcpy(dst + (size_t)r * ld + f->at + e * f->step,
-                           src + (first + r) * f->bytes, (size_t)f->bytes);
+                    memcpy(dst + (size_t)r * ld + f->at + e * f->step, src + (first + r) * f->bytes,
+                           (size_t)f->bytes);
 }
 
 void interleave_read(uint8_t *dst, size_t ld, const struct tensor *w, int64_t row, int64_t n_rows,

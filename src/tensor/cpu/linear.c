@@ -41,8 +41,8 @@
 
 /* Byte offsets into linear_args.work. */
 struct plan {
-    int64_t k_pad;               /* k rounded up to ACT, which all blocks of weights divide */
-    size_t x, q, sums, row, few_bytes;   /* few: of one member */
+    int64_t k_pad;                     /* k rounded up to ACT, which all blocks of weights divide */
+    size_t x, q, sums, row, few_bytes; /* few: of one member */
     size_t xf, xh, xl, xq, shared_bytes; /* many: of the team; pairs lie where xh does */
     size_t panel, c, piece, many_bytes;  /* many: of one member */
 };

@@ -27,8 +27,9 @@ struct act8 {
 };
 _Static_assert(sizeof(struct act8) % 64 == 0, "rows of act8 stay aligned");
 
-/* Of 256 activations: scales, one for each 32; where the sums of 32 or 16 unsigned weights start that
- * have an offset (from_OFFSET: - OFFSET * sum of q); d * sum of q for formats with a minimum. */
+/* Of 256 activations: scales, one for each 32; where the sums of 32 or 16 unsigned weights start
+ * that have an offset (from_OFFSET: - OFFSET * sum of q); d * sum of q for formats with a minimum.
+ */
 struct act_sums {
     int32_t from_8[ACT / 32], from_128[ACT / 32];
     int32_t from_32[ACT / 16];
@@ -38,11 +39,11 @@ struct act_sums {
 /* The input of a product with few tokens, private to one member. */
 struct few_in {
     int64_t n_tok, k;
-    const float *x;       /* [1, 4 or FEW, ld_x], zero from k on, and from n_tok on */
-    int64_t ld_x;         /* k rounded up to ACT */
-    const struct act8 *q; /* [.., ld_x / ACT], zero likewise */
+    const float *x;              /* [1, 4 or FEW, ld_x], zero from k on, and from n_tok on */
+    int64_t ld_x;                /* k rounded up to ACT */
+    const struct act8 *q;        /* [.., ld_x / ACT], zero likewise */
     const struct act_sums *sums; /* the same, if any output is interleaved */
-    float *row;           /* [ld_x]: a decoded row of weights */
+    float *row;                  /* [ld_x]: a decoded row of weights */
 };
 
 /* dot[r * FEW + t] = w_r . x_t for n_rows <= DOT_ROWS rows at w, row_bytes apart. Entries of
@@ -89,13 +90,13 @@ struct strip {
 
 struct linear_kit {
     const struct cpu_kit *cpu;
-    dot_rows_fn *const *dot;                                     /* [DT_COUNT] */
+    dot_rows_fn *const *dot;        /* [DT_COUNT] */
     dot_group_fn *const *dot_group; /* [DT_COUNT]; NULL: interleaves nothing */
-    const uint8_t *form;                                         /* [DT_COUNT], enum form */
-    void (*quantize)(struct act8 *q, const float *x, int64_t n); /* n a multiple of ACT */
+    const uint8_t *form;            /* [DT_COUNT], enum form */
+    void (*quantize)(struct act8 *q, const float *x, int64_t n);           /* n a multiple of ACT */
     void (*sum_acts)(struct act_sums *s, const struct act8 *q, int64_t n); /* with dot_group */
-    void (*strip_bf16)(const struct strip *s);                   /* NULL if no form needs it */
-    void (*strip_int8)(const struct strip *s);                   /* likewise */
+    void (*strip_bf16)(const struct strip *s); /* NULL if no form needs it */
+    void (*strip_int8)(const struct strip *s); /* likewise */
     void (*pack_int8)(struct act_block *act, const struct linear_args *a, int64_t t, int64_t begin,
                       int64_t end);             /* linear_vnni.h */
     void (*strip_pairs)(const struct strip *s); /* likewise */

@@ -7,8 +7,8 @@
  * exactly. Weights are taken as they lie: low nibbles by one mask, high ones by another, which
  * leaves them 16 times too large, and the sum or the scale is divided for all of them at once.
  * Signed weights are unsigned with an offset; what that adds to a sum is known from the activations
- * and is where the sum starts (struct act_sums). Activations are those of linear_avx512.c: 8 bits, a
- * scale for each 32.
+ * and is where the sum starts (struct act_sums). Activations are those of linear_avx512.c: 8 bits,
+ * a scale for each 32.
  *
  * For 64 weights of Q4_0 these are 4 instructions instead of 14, of Q4_K 5, of Q6_K 7: one core
  * takes in more than memory gives it.
@@ -73,39 +73,61 @@ INLINE TARGET_BF16 __m512i four(const int8_t *q) /* in each lane */
 }
 
 /* acc + v of block b of 32, scaled by the activations' scale and by s. */
-INLINE TARGET_BF16 __m512 scaled(__m512 acc, __m512i v, __m512 s, const struct act_sums *a,
-                                 int b)
+INLINE TARGET_BF16 __m512 scaled(__m512 acc, __m512i v, __m512 s, const struct act_sums *a, int b)
 {
     const __m512 f = _mm512_mul_ps(_mm512_cvtepi32_ps(v), _mm512_set1_ps(a->d[b]));
     return _mm512_fmadd_ps(f, s, acc);
+}
+
+/* sum[t] += block b of 32 weights, 16 bytes of nibbles a row, at w. */
+INLINE TARGET_BF16 void dot_nibbles(__m512i sum[], const struct acts *x, int b, const uint8_t *w,
+                                    const int n_tok)
+{
+    __m512i high[TOK]; /* 16 times too large */
+#pragma GCC unroll 4
+    for (int t = 0; t < n_tok; t++) high[t] = _mm512_setzero_si512();
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++) {
+        const __m512i v = load_64(w + 64 * j);
+        const __m512i v0 = _mm512_and_si512(v, set_bytes(0x0f));
+        const __m512i v1 = _mm512_and_si512(v, set_bytes(0xf0));
+#pragma GCC unroll 4
+        for (int t = 0; t < n_tok; t++) {
+            const int8_t *q = x->a[t * x->ld].q + 32 * b + 4 * j;
+            sum[t] = _mm512_dpbusd_epi32(sum[t], v0, four(q));
+            high[t] = _mm512_dpbusd_epi32(high[t], v1, four(q + 16));
+        }
+    }
+#pragma GCC unroll 4
+    for (int t = 0; t < n_tok; t++)
+        sum[t] = _mm512_add_epi32(sum[t], _mm512_srai_epi32(high[t], 4));
 }
 
 INLINE TARGET_BF16 void step_q4_0(__m512 acc[], const struct acts *x, int b, const uint8_t *w,
                                   const int n_tok)
 {
     const __m512 s = halves(w);
-    __m512i low[TOK], high[TOK]; /* sums; of high nibbles 16 times */
+    __m512i sum[TOK];
+#pragma GCC unroll 4
+    for (int t = 0; t < n_tok; t++) sum[t] = _mm512_set1_epi32(x->s[t * x->ld].from_8[b]);
+    dot_nibbles(sum, x, b, w + 32, n_tok);
+#pragma GCC unroll 4
+    for (int t = 0; t < n_tok; t++) acc[t] = scaled(acc[t], sum[t], s, &x->s[t * x->ld], b);
+}
+
+INLINE TARGET_BF16 void step_q4_1(__m512 acc[], const struct acts *x, int b, const uint8_t *w,
+                                  const int n_tok)
+{
+    const __m512 s = halves(w), least = halves(w + 32);
+    __m512i sum[TOK];
+#pragma GCC unroll 4
+    for (int t = 0; t < n_tok; t++) sum[t] = _mm512_setzero_si512();
+    dot_nibbles(sum, x, b, w + 64, n_tok);
 #pragma GCC unroll 4
     for (int t = 0; t < n_tok; t++) {
-        low[t] = _mm512_set1_epi32(x->s[t * x->ld].from_8[b]);
-        high[t] = _mm512_setzero_si512();
-    }
-#pragma GCC unroll 4
-    for (int j = 0; j < 4; j++) {
-        const __m512i v = load_64(w + 32 + 64 * j);
-        const __m512i v0 = _mm512_and_si512(v, set_bytes(0x0f));
-        const __m512i v1 = _mm512_and_si512(v, set_bytes(0xf0));
-#pragma GCC unroll 4
-        for (int t = 0; t < n_tok; t++) {
-            const int8_t *q = x->a[t * x->ld].q + 32 * b + 4 * j;
-            low[t] = _mm512_dpbusd_epi32(low[t], v0, four(q));
-            high[t] = _mm512_dpbusd_epi32(high[t], v1, four(q + 16));
-        }
-    }
-#pragma GCC unroll 4
-    for (int t = 0; t < n_tok; t++) {
-        const __m512i sum = _mm512_add_epi32(low[t], _mm512_srai_epi32(high[t], 4));
-        acc[t] = scaled(acc[t], sum, s, &x->s[t * x->ld], b);
+        const struct act_sums *a = &x->s[t * x->ld];
+        acc[t] = scaled(acc[t], sum[t], s, a, b);
+        acc[t] = _mm512_fmadd_ps(least, _mm512_set1_ps(a->sum[b]), acc[t]);
     }
 }
 
@@ -176,7 +198,8 @@ INLINE TARGET_BF16 void step_q4_k(__m512 acc[], const struct acts *x, const uint
         }
         const int i = 2 * c;
         const __m512i *part = i < 4 ? low : high;
-        const __m512 s0 = byte_of(part[0], i), m0 = byte_of(part[1], i), m1 = byte_of(part[1], i + 1);
+        const __m512 s0 = byte_of(part[0], i), m0 = byte_of(part[1], i),
+                     m1 = byte_of(part[1], i + 1);
         const __m512 s1 = _mm512_mul_ps(byte_of(part[0], i + 1), _mm512_set1_ps(1.0f / 16));
 #pragma GCC unroll 4
         for (int t = 0; t < n_tok; t++) {
@@ -286,9 +309,9 @@ INLINE TARGET_BF16 void dot_some(float *dot, const struct few_in *in, int64_t fi
             step_32(acc, &x, (int)(i / 32 % 8), w, n_tok);
             if (i % ACT == ACT - 32) x.a++, x.s++;
         }
-    const __m512i rows = _mm512_mullo_epi32(
-        _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
-        _mm512_set1_epi32(FEW));
+    const __m512i rows =
+        _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+                           _mm512_set1_epi32(FEW));
 #pragma GCC unroll 4
     for (int t = 0; t < n_tok; t++)
         _mm512_i32scatter_ps(dot + first + t, rows, acc[t], sizeof(float));
@@ -306,12 +329,16 @@ INLINE TARGET_BF16 void dot_some(float *dot, const struct few_in *in, int64_t fi
             dot_some(dot, in, t, w, step_32, step_256, block_bytes, TOK);                          \
     }
 DOT_GROUP(q4_0, step_q4_0, NULL, 18)
+DOT_GROUP(q4_1, step_q4_1, NULL, 20)
 DOT_GROUP(q8_0, step_q8_0, NULL, 34)
 DOT_GROUP(q4_k, NULL, step_q4_k, 144)
 DOT_GROUP(q6_k, NULL, step_q6_k, 210)
 
-dot_group_fn *const dot_groups_vnni[DT_COUNT] = {
-    [DT_Q4_0] = dot_q4_0, [DT_Q8_0] = dot_q8_0, [DT_Q4_K] = dot_q4_k, [DT_Q6_K] = dot_q6_k};
+dot_group_fn *const dot_groups_vnni[DT_COUNT] = {[DT_Q4_0] = dot_q4_0,
+                                                 [DT_Q4_1] = dot_q4_1,
+                                                 [DT_Q8_0] = dot_q8_0,
+                                                 [DT_Q4_K] = dot_q4_k,
+                                                 [DT_Q6_K] = dot_q6_k};
 
 /* ---- panels for many tokens --------------------------------------------------------------- */
 
@@ -343,6 +370,21 @@ TARGET_BF16 static uint8_t *panel_q4_0(uint8_t *to, const uint8_t *w, int64_t n)
             put_word(to, 4 + j, _mm512_add_epi8(high_nibbles(v), offset));
         }
         put_scale(to, 0, halves(w));
+    }
+    return to;
+}
+
+TARGET_BF16 static uint8_t *panel_q4_1(uint8_t *to, const uint8_t *w, int64_t n)
+{
+    const __m512 zero = _mm512_setzero_ps();
+    for (; n > 0; n -= 32, w += GROUP_ROWS * 20, to += record_bytes(true, true)) {
+        for (int j = 0; j < 4; j++) {
+            const __m512i v = load_64(w + 64 + 64 * j);
+            put_word(to, j, _mm512_and_si512(v, set_bytes(0x0f)));
+            put_word(to, 4 + j, high_nibbles(v));
+        }
+        put_scale(to, 0, halves(w));
+        put_scale(to, 1, _mm512_sub_ps(zero, halves(w + 32)));
     }
     return to;
 }
@@ -399,6 +441,7 @@ TARGET_BF16 static uint8_t *panel_q6_k(uint8_t *to, const uint8_t *w, int64_t n)
 }
 
 panel_group_fn *const panel_groups_vnni[DT_COUNT] = {[DT_Q4_0] = panel_q4_0,
+                                                     [DT_Q4_1] = panel_q4_1,
                                                      [DT_Q8_0] = panel_q8_0,
                                                      [DT_Q4_K] = panel_q4_k,
                                                      [DT_Q6_K] = panel_q6_k};

@@ -17,8 +17,8 @@ struct act_block {
 };
 _Static_assert(sizeof(struct act_block) == ACT_BLOCK_BYTES, "as the plan of scratch counts it");
 
-/* A panel's record: 32 weights of 16 rows, words of 4 side by side, then the rows' scales, then their
- * minima; one of each, or one for each 16 weights. */
+/* A panel's record: 32 weights of 16 rows, words of 4 side by side, then the rows' scales, then
+ * their minima; one of each, or one for each 16 weights. */
 enum { RECORD_Q = LANES * 32 };
 INLINE int64_t record_bytes(bool has_min, bool per_32)
 {
