@@ -12,8 +12,8 @@
  * whatever is wrong with it, the caller goes on without it.
  *
  * From a stranger's file nothing is used before sizes, ids and checksum agree, and the model and
- * the type of the cache are those in use (model_fingerprint()). Keys and values themselves cannot be checked: a forged file can make the model talk
- * nonsense, no more.
+ * the type of the cache are those in use (model_fingerprint()). Keys and values themselves cannot
+ * be checked: a forged file can make the model talk nonsense, no more.
  *
  * Begin reading at engine_save_prefix().
  */
