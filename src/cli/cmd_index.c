@@ -202,12 +202,12 @@ const struct command cmd_index = {
     .min_operands = 1,
     .max_operands = -1,
     .options = options,
-    .details =
-        "DB is one file, made if it is not there. A SOURCE is a directory or a file; below "
-        "a directory every file is taken whose format is known: text, Markdown, source code. Run "
-        "again, it reads only what has changed and removes what is gone; without "
-        "SOURCE it looks again at all that DB holds. Ctrl-C keeps what is done.\n\n"
-        "Hidden files and directories (.git) are passed over, links are not followed.",
+    .details = "DB is one file, made if it is not there. A SOURCE is a directory or a file; below "
+               "a directory every file is taken whose format is known: text, Markdown, HTML, Word, "
+               "PDF, source code. Run "
+               "again, it reads only what has changed and removes what is gone; without "
+               "SOURCE it looks again at all that DB holds. Ctrl-C keeps what is done.\n\n"
+               "Hidden files and directories (.git) are passed over, links are not followed.",
     .example = "  cria index notes.db ~/notes ~/src/project --exclude build\n"
                "  cria index notes.db\n"
                "  cria search notes.db 'how are backups made'",

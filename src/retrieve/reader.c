@@ -11,10 +11,12 @@
 #include <string.h>
 #include <strings.h>
 
-extern const struct reader reader_text, reader_code, reader_markdown;
+extern const struct reader reader_text, reader_code, reader_markdown, reader_html, reader_docx,
+    reader_pdf;
 
 /* What sniffs comes before what does not; plain text last, since it takes everything. */
-const struct reader *const readers[] = {&reader_markdown, &reader_code, &reader_text, NULL};
+const struct reader *const readers[] = {&reader_pdf,  &reader_html, &reader_docx, &reader_markdown,
+                                        &reader_code, &reader_text, NULL};
 
 enum { SNIFF_BYTES = 8192 };
 
