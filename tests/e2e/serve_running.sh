@@ -104,6 +104,15 @@ printf 'parallel = 16\npoort = 1\n' > "$dir/bad.toml"
 refuses 2 'bad.toml: line 2, column 1: unknown key "poort"; did you mean "port"' "$CRIA" serve --config "$dir/bad.toml"
 say $? "a key that does not exist"
 
+# ---- a log that cannot be written ----
+port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+"$CRIA" serve -m "$model" -c 256 --port "$port" 2> /dev/full &
+pid=$!
+url=http://127.0.0.1:$port
+for _ in $(seq 100); do get /health && [ "$status" = 200 ] && break; sleep 0.1; done
+post /v1/chat/completions "{$question,\"max_tokens\":2}" && [ "$status" = 200 ] && py 'd["usage"]["completion_tokens"] == 2' && stop
+say $? "the disk of the log is full: it answers on"
+
 # ---- TLS ----
 if command -v openssl > /dev/null; then
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout "$dir/key.pem" -out "$dir/cert.pem" -days 2 \

@@ -9,12 +9,15 @@ slow-reader    asks for a long stream and reads nothing, prints after how many s
 cancel N       N streaming chats, each left after its first event; prints how many began
 leave          one chat without a stream, left after 0.3 s
 stream FILE N  one streaming chat of N tokens to its end, events to FILE
+many N TOKENS  N streaming chats at once, prints how many came to their end
+loris N        N connections that send a byte of a header every 0.5 s, prints how many are cut off within 15 s
 idle N         opens N connections, a GET /health on each, holds them until stdin ends
 health N       GET /health N times, prints the slowest in ms
 """
 import json
 import socket
 import sys
+import threading
 import time
 
 host, port = sys.argv[1].rsplit(":", 1)
@@ -120,6 +123,53 @@ def stream(name, n_tokens):
                 break
             f.write(b)
             f.flush()
+
+
+def many(n, n_tokens):
+    ended = []
+
+    def one(i):
+        s = connect()
+        s.settimeout(300)
+        s.sendall(post("/v1/chat/completions", {**CHAT, "max_tokens": n_tokens, "user": str(i), "seed": i}))
+        got = b""
+        while b"data: [DONE]" not in got[-100:]:
+            b = s.recv(65536)
+            if not b:
+                return
+            got += b
+        ended.append(i)
+
+    threads = [threading.Thread(target=one, args=[i]) for i in range(n)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    print(len(ended))
+
+
+def loris(n):
+    left, cut = [], 0
+    for _ in range(n):
+        s = connect()
+        s.sendall(f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}:{port}\r\nX-Slow: ".encode())
+        s.setblocking(False)
+        left.append(s)
+    begin = time.time()
+    while left and time.time() - begin < 15:
+        time.sleep(0.5)
+        for s in list(left):
+            try:
+                s.sendall(b"x")
+                gone = s.recv(100) == b""
+            except BlockingIOError:
+                gone = False
+            except ConnectionError:
+                gone = True
+            if gone:
+                left.remove(s)
+                cut += 1
+    print(cut)
 
 
 def idle(n):
