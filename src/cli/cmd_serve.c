@@ -50,6 +50,7 @@ static int serve_command(const struct args *a, struct err *err)
         .origins = lists.origins,
         .hosts = lists.hosts,
         .aliases = lists.aliases,
+        .pooling = pooling_by_name(args_str(a, "pooling")),
         .is_insecure = args_flag(a, "insecure"),
         .max_queue = (int32_t)args_int(a, "queue"),
         .drain_s = (int)args_int(a, "drain"),
@@ -77,6 +78,7 @@ static const struct option options[] = {
     {"port",       0,  "PORT",      OPT_INT,  0,  65535, "8080",      NULL,   false, "port to listen on; 0: a free one, which stderr names"},
     {"parallel",   'p', "N",        OPT_INT,  1,  256,   "4",         NULL,   false, "answers at once, each with the whole --ctx"},
     {"queue",      0,  "N",         OPT_INT,  0,  1000,  "256",       NULL,   false, "requests that may wait beyond those; more are told to come again (429)"},
+    {"pooling",    0,  "NAME",      OPT_NAME, 0,  0,     "mean",      pooling_names, false, "how /v1/embeddings makes one vector of a text's states"},
     {"alias",      0,  "NAME",      OPT_STR,  0,  0,     NULL,        NULL,   true,  "another name of the model in requests"},
     {"keys",       0,  "FILE",      OPT_FILE, 0,  0,     NULL,        NULL,   false, "who may ask: lines NAME SHA256 [REQUESTS/MIN [TOKENS/MIN]]; read again when it changes"},
     {"insecure",   0,  NULL,        OPT_FLAG, 0,  0,     NULL,        NULL,   false, "allow an address that others can reach without --keys"},
@@ -101,8 +103,8 @@ const struct command cmd_serve = {
     .options = options,
     .groups = groups,
     .details =
-        "Answers /v1/chat/completions, /v1/completions, /v1/responses, /v1/messages, /v1/models, "
-        "/health, /metrics, /tokenize "
+        "Answers /v1/chat/completions, /v1/completions, /v1/responses, /v1/messages, "
+        "/v1/embeddings, /v1/models, /health, /metrics, /tokenize "
         "and /detokenize. Requests share one batch, and prompts that begin alike share their "
         "beginning.\n\n"
         "It listens on loopback unless --host says otherwise. SIGTERM lets open answers end.",

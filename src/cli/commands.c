@@ -9,18 +9,21 @@
 
 #include "base/table.h"
 
-extern const struct command cmd_chat, cmd_generate, cmd_serve, cmd_tokenize, cmd_detokenize;
+extern const struct command cmd_chat, cmd_generate, cmd_serve, cmd_embed;
 extern const struct command cmd_index, cmd_search;
+extern const struct command cmd_tokenize, cmd_detokenize;
 extern const struct command cmd_pull, cmd_inspect, cmd_convert, cmd_quantize, cmd_imatrix;
 extern const struct command cmd_perplexity, cmd_bench;
 extern const struct command cmd_version, cmd_help;
 
 const struct command *const commands[] = {
-    &cmd_chat,    &cmd_generate,   &cmd_serve,   &cmd_tokenize, &cmd_detokenize, /* use */
-    &cmd_index,   &cmd_search,                                                   /* documents */
-    &cmd_pull,    &cmd_inspect,    &cmd_convert, &cmd_quantize,                  /* change */
-    &cmd_imatrix, &cmd_perplexity, &cmd_bench,                                   /* measure */
-    &cmd_version, &cmd_help,       NULL,
+    /* clang-format off */
+    &cmd_chat, &cmd_generate, &cmd_serve, &cmd_embed, &cmd_tokenize, &cmd_detokenize, /* use */
+    &cmd_index, &cmd_search,                                                          /* documents */
+    &cmd_pull, &cmd_inspect, &cmd_convert, &cmd_quantize,                             /* change */
+    &cmd_imatrix, &cmd_perplexity, &cmd_bench,                                        /* measure */
+    &cmd_version, &cmd_help, NULL,
+    /* clang-format on */
 };
 
 const struct command *command_find(const char *name)

@@ -257,6 +257,7 @@ void exchange_abandon(struct exchange *ex)
     ex->server->metrics.n_cancelled++;
     if (ex->gen) generation_abandon(ex->gen);
     if (ex->stored) stored_abandon(ex->stored);
+    if (ex->reading) reading_abandon(ex->reading);
     finish(ex);
     if (!evhttp_request_get_connection(req)) evhttp_request_free(req);
 }

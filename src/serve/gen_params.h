@@ -56,5 +56,9 @@ void gen_params_release(struct gen_params *p);
  * refused before they are read. */
 bool gen_prompts(enum gen_api api, const struct gen_model *m, const struct gen_params *p,
                  struct ids *prompt, int32_t *n, struct refusal *r) CRIA_CHECK;
+/* The same for one text, ids, or an array of either in field `field`: into text[0 .. *n), 1 to
+ * `most`. */
+bool gen_texts(const struct gen_model *m, const char *field, struct json v, int32_t most,
+               struct ids *text, int32_t *n, struct refusal *r) CRIA_CHECK;
 
 #endif

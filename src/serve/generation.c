@@ -88,18 +88,6 @@ static struct generation *gen_new(struct exchange *ex, enum gen_api api)
     return g;
 }
 
-/* All that wait or run have a place in the queue; about when the next one is free. */
-static bool check_queue(struct server *s, struct refusal *r)
-{
-    const int32_t n_seqs = s->gen_model.n_seqs;
-    if (s->n_gens <= n_seqs + s->opt->max_queue) return true; /* this one counts already */
-    const double wait = metrics_mean_s(&s->metrics) * s->n_gens / n_seqs;
-    refuse(r, REFUSAL_BUSY, NULL, "%d requests are running or waiting already; try again later",
-           s->n_gens - 1);
-    r->retry_s = wait < 1 ? 1 : wait > 60 ? 60 : (int)wait;
-    return false;
-}
-
 static void fill_job(struct generation *g)
 {
     const struct gen_params *p = &g->params;
@@ -115,6 +103,7 @@ static void fill_job(struct generation *g)
     job->part = g->part;
     job->n_parts = g->n_prompts;
     job->has_logprobs = p->wants_logprobs;
+    job->hear = generation_hear;
     job->user = g;
 }
 
@@ -240,7 +229,7 @@ static void begin(struct exchange *ex, enum gen_api api, bool is_count, const vo
     /* whose first and last events hold what was asked */
     if (g->wording->keeps_text) ex->max_unread += 4 * n_bytes;
     memcpy(g->key_name, ex->key_name, sizeof g->key_name);
-    bool ok = check_queue(s, &r);
+    bool ok = server_has_room(s, &r);
     if (ok) g->body = body_parse(body, n_bytes, MAX_BODY_BYTES, &r);
     ok = ok && g->body;
     if (ok && g->wording->shape)

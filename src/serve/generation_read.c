@@ -18,15 +18,6 @@
 
 enum { MAX_ANSWER_BYTES = 64 << 20 };
 
-static bool is_our_model(const struct server *s, const char *name)
-{
-    if (!name || !*name || strcmp(name, "default") == 0 || strcmp(name, s->model_id) == 0)
-        return true;
-    for (int i = 0; i < s->opt->n_aliases; i++)
-        if (strcmp(name, s->opt->aliases[i]) == 0) return true;
-    return false;
-}
-
 static bool make_choices(struct generation *g, struct refusal *r)
 {
     g->n_choices = g->n_prompts * g->params.n;
@@ -71,11 +62,7 @@ static bool read_body(struct generation *g, struct json body, struct refusal *r)
     struct server *s = g->server;
     const enum gen_api api = g->wording->reads_as;
     if (!gen_params_read(api, &s->gen_model, body, &g->params, r)) return false;
-    if (!is_our_model(s, g->params.model))
-        return refuse(r, REFUSAL_NO_MODEL, "model",
-                      "model: there is no \"%.80s\" here; the model is %s", g->params.model,
-                      s->model_id);
-    return read_prompts(g, r);
+    return server_knows_model(s, g->params.model, r) && read_prompts(g, r);
 }
 
 /* ---- bodies that are translated ---- */

@@ -24,7 +24,8 @@ enum { MAX_MESSAGES = 4096 };
 struct reader {
     const struct model *model;
     int32_t n_ctx, max_token_bytes;
-    struct buf text; /* contents that had to be put together; never grows beyond the body */
+    const char *field; /* where texts stand */
+    struct buf text;   /* contents that had to be put together; never grows beyond the body */
     struct refusal *r;
 };
 
@@ -195,17 +196,18 @@ static bool read_chat(struct reader *rd, struct json v, struct ids *out)
 
 static bool read_text(struct reader *rd, struct json v, struct ids *out)
 {
+    const char *field = rd->field;
     struct err err = {0};
     const char *s = NULL;
     size_t n = 0;
     if (!json_str(v, &s, &n))
-        return refuse(rd->r, REFUSAL_VALUE, "prompt",
-                      "prompt: it holds %s; give a string, ids, or an array of either",
+        return refuse(rd->r, REFUSAL_VALUE, field,
+                      "%s: it holds %s; give a string, ids, or an array of either", field,
                       json_type_name(v));
-    if (!can_fit(rd, "prompt", n)) return false;
+    if (!can_fit(rd, field, n)) return false;
     if (!tokenizer_encode(model_tokenizer(rd->model), s, n, ENCODE_DEFAULT_BOS, out, &err))
-        return refuse_err(rd->r, "prompt", &err);
-    return check_length(rd, "prompt", out);
+        return refuse_err(rd->r, rd->field, &err);
+    return check_length(rd, rd->field, out);
 }
 
 static bool read_ids(struct reader *rd, struct json v, struct ids *out)
@@ -214,23 +216,25 @@ static bool read_ids(struct reader *rd, struct json v, struct ids *out)
     const int32_t n_vocab = model_config(rd->model)->n_vocab;
     struct json_iter it = json_iter(v);
     struct json e;
-    if (json_len(v) > (size_t)rd->n_ctx) return too_long(rd, "prompt", json_len(v), "");
+    if (json_len(v) > (size_t)rd->n_ctx) return too_long(rd, rd->field, json_len(v), "");
     while (json_next(&it, NULL, NULL, &e)) {
         int64_t id = -1;
         if (!json_i64(e, &id) || id < 0 || id >= n_vocab)
-            return refuse(rd->r, REFUSAL_VALUE, "prompt",
-                          "prompt: element %zu is no token id; give whole numbers from 0 to %d",
-                          out->n, (int)n_vocab - 1);
-        if (!ids_push(out, (int32_t)id, &err)) return refuse_err(rd->r, "prompt", &err);
+            return refuse(rd->r, REFUSAL_VALUE, rd->field,
+                          "%s: element %zu is no token id; give whole numbers from 0 to %d",
+                          rd->field, out->n, (int)n_vocab - 1);
+        if (!ids_push(out, (int32_t)id, &err)) return refuse_err(rd->r, rd->field, &err);
     }
-    return check_length(rd, "prompt", out);
+    return check_length(rd, rd->field, out);
 }
 
-static bool read_texts(struct reader *rd, struct json v, struct ids *prompt, int32_t *n)
+static bool read_texts(struct reader *rd, struct json v, int32_t most, struct ids *prompt,
+                       int32_t *n)
 {
     const struct json first = json_at(v, 0);
     if (json_type(v) == JSON_NONE)
-        return refuse(rd->r, REFUSAL_MISSING, "prompt", "prompt: it is missing; give a string");
+        return refuse(rd->r, REFUSAL_MISSING, rd->field, "%s: it is missing; give a string",
+                      rd->field);
     if (json_type(v) != JSON_ARRAY) {
         *n = 1;
         return read_text(rd, v, prompt);
@@ -239,9 +243,9 @@ static bool read_texts(struct reader *rd, struct json v, struct ids *prompt, int
         *n = 1;
         return read_ids(rd, v, prompt);
     }
-    if (json_len(v) == 0 || json_len(v) > GEN_MAX_PROMPTS)
-        return refuse(rd->r, REFUSAL_VALUE, "prompt", "prompt: %zu prompts; give 1 to %d",
-                      json_len(v), GEN_MAX_PROMPTS);
+    if (json_len(v) == 0 || json_len(v) > (size_t)most)
+        return refuse(rd->r, REFUSAL_VALUE, rd->field, "%s: %zu of them; give 1 to %d", rd->field,
+                      json_len(v), (int)most);
     struct json_iter it = json_iter(v);
     struct json e;
     while (json_next(&it, NULL, NULL, &e)) {
@@ -252,20 +256,32 @@ static bool read_texts(struct reader *rd, struct json v, struct ids *prompt, int
     return true;
 }
 
+static struct reader reader_of(const struct gen_model *m, const char *field, struct refusal *r)
+{
+    struct reader rd = {.model = m->model,
+                        .n_ctx = m->n_ctx,
+                        .max_token_bytes = m->max_token_bytes,
+                        .field = field,
+                        .r = r};
+    buf_init(&rd.text, (size_t)1 << 26);
+    return rd;
+}
+
+bool gen_texts(const struct gen_model *m, const char *field, struct json v, int32_t most,
+               struct ids *text, int32_t *n, struct refusal *r)
+{
+    struct reader rd = reader_of(m, field, r);
+    *n = 0;
+    return read_texts(&rd, v, most, text, n);
+}
+
 bool gen_prompts(enum gen_api api, const struct gen_model *m, const struct gen_params *p,
                  struct ids *prompt, int32_t *n, struct refusal *r)
 {
-    struct reader rd = {
-        .model = m->model, .n_ctx = m->n_ctx, .max_token_bytes = m->max_token_bytes, .r = r};
-    buf_init(&rd.text, (size_t)1 << 26);
-    *n = 0;
-    bool ok = false;
-    if (api == GEN_CHAT) {
-        *n = 1;
-        ok = read_chat(&rd, p->messages, prompt);
-    } else {
-        ok = read_texts(&rd, p->prompt, prompt, n);
-    }
+    if (api != GEN_CHAT) return gen_texts(m, "prompt", p->prompt, GEN_MAX_PROMPTS, prompt, n, r);
+    struct reader rd = reader_of(m, "messages", r);
+    *n = 1;
+    const bool ok = read_chat(&rd, p->messages, prompt);
     buf_release(&rd.text);
     return ok;
 }

@@ -76,6 +76,12 @@ static void handle_message_tokens(struct exchange *ex, const char *rest, struct 
     generation_count(ex, GEN_MESSAGES, b.data, b.n);
 }
 
+static void handle_embeddings(struct exchange *ex, const char *rest, struct body b)
+{
+    (void)rest;
+    reading_begin(ex, &reading_embeddings, b.data, b.n);
+}
+
 static struct buf *fresh_text(struct exchange *ex)
 {
     buf_clear(&ex->server->text);
@@ -343,6 +349,7 @@ static const struct route {
     {"/responses/",            EVHTTP_REQ_DELETE,   "GET, DELETE, OPTIONS", true,  false, REFUSAL_OPENAI,    handle_response},
     {"/messages",              EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  REFUSAL_ANTHROPIC, handle_messages},
     {"/messages/count_tokens", EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  REFUSAL_ANTHROPIC, handle_message_tokens},
+    {"/embeddings",            EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  REFUSAL_OPENAI,    handle_embeddings},
     {"/models",                EVHTTP_REQ_GET,      "GET, OPTIONS",         true,  false, REFUSAL_OPENAI,    handle_models},
     {"/models/",               EVHTTP_REQ_GET,      "GET, OPTIONS",         true,  false, REFUSAL_OPENAI,    handle_model},
     {"/tokenize",              EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  REFUSAL_OPENAI,    handle_tokenize},

@@ -25,12 +25,13 @@ struct serve_options {
     const char *const *hosts;       /* names that the Host header may have besides our own */
     const char *const *aliases;     /* names that the model answers to besides its own */
     int n_origins, n_hosts, n_aliases;
-    bool is_insecure;   /* a public address without keys is allowed */
-    int32_t max_queue;  /* requests that may wait for a place, >= 0 */
-    int store_mb;       /* most the store may take */
-    int store_days;     /* responses that nobody used for so long go; 0: never */
-    int drain_s;        /* how long open answers may go on after SIGTERM */
-    bool has_json_logs; /* a JSON object a request instead of words */
+    bool is_insecure;     /* a public address without keys is allowed */
+    enum pooling pooling; /* how /v1/embeddings makes one vector of a text's states */
+    int32_t max_queue;    /* requests that may wait for a place, >= 0 */
+    int store_mb;         /* most the store may take */
+    int store_days;       /* responses that nobody used for so long go; 0: never */
+    int drain_s;          /* how long open answers may go on after SIGTERM */
+    bool has_json_logs;   /* a JSON object a request instead of words */
     const char *version;
     /* Called once when it can answer, with "http://H:P". */
     void (*on_listening)(void *user, const char *url);

@@ -40,6 +40,29 @@ enum {
     MAX_TEXT_BYTES = 256 << 20
 };
 
+/* ---- what requests are measured against ---- */
+
+bool server_has_room(struct server *s, struct refusal *r)
+{
+    const int32_t n_seqs = s->gen_model.n_seqs;
+    if (s->n_gens <= n_seqs + s->opt->max_queue) return true; /* this one counts already */
+    const double wait = metrics_mean_s(&s->metrics) * s->n_gens / n_seqs;
+    refuse(r, REFUSAL_BUSY, NULL, "%d requests are running or waiting already; try again later",
+           s->n_gens - 1);
+    r->retry_s = wait < 1 ? 1 : wait > 60 ? 60 : (int)wait;
+    return false;
+}
+
+bool server_knows_model(const struct server *s, const char *name, struct refusal *r)
+{
+    if (!name || !*name || strcmp(name, "default") == 0 || strcmp(name, s->model_id) == 0)
+        return true;
+    for (int i = 0; i < s->opt->n_aliases; i++)
+        if (strcmp(name, s->opt->aliases[i]) == 0) return true;
+    return refuse(r, REFUSAL_NO_MODEL, "model",
+                  "model: there is no \"%.80s\" here; the model is %s", name, s->model_id);
+}
+
 /* ---- the address ---- */
 
 static bool is_loopback(const struct sockaddr *sa)
@@ -170,6 +193,12 @@ static void feed_watchdog(const struct server *s)
     if (s->notify.has_watchdog && !worker_is_stuck(&st)) notify_say(&s->notify, "WATCHDOG=1");
 }
 
+static void cancel_all(struct server *s)
+{
+    generation_cancel_all(s);
+    reading_cancel_all(s);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct server *s = arg;
@@ -182,7 +211,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     if (!s->is_draining || now_ns < s->drain_end_ns) return;
     /* once: what is cancelled says so to its client; a second later nobody is waited for */
     if (s->n_gens > 0 && now_ns < s->drain_end_ns + 2000000000)
-        generation_cancel_all(s);
+        cancel_all(s);
     else
         event_base_loopbreak(s->base);
 }
@@ -201,7 +230,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     for (struct worker_event *ev = worker_take(s->worker), *next; ev; ev = next) {
         next = ev->next;
-        generation_hear(ev);
+        ev->job->hear(ev);
     }
 }
 
@@ -331,7 +360,7 @@ static void free_event(struct event *ev)
  * connections' close callbacks end what is open while evhttp is freed. */
 static void release(struct server *s)
 {
-    generation_cancel_all(s);
+    cancel_all(s);
     worker_free(s->worker);
     s->is_draining = true;
     s->worker = NULL;
@@ -339,6 +368,7 @@ static void release(struct server *s)
     s->compiler = NULL;
     vault_close(s->vault);
     generation_free_all(s);
+    reading_free_all(s);
     if (s->http) evhttp_free(s->http);
     s->listener = NULL;
     conn_free_all(s);

@@ -9,6 +9,7 @@
  *       whole, or the connection closes; conn->ex and ex->conn point at one another meanwhile.
  *   S2  after that nothing of the request (evhttp_request) is touched.
  *   S3  gen->ex is NULL or an exchange that lives; a generation is freed at its job's last event.
+ *       The same holds of a reading (reading.c), whose texts are read and not answered.
  */
 #ifndef CRIA_SERVE_SERVER_H
 #define CRIA_SERVE_SERVER_H
@@ -31,6 +32,7 @@ struct conn;
 struct exchange;
 struct generation;
 struct stored;
+struct reading;
 struct tls;
 
 enum {
@@ -75,10 +77,17 @@ struct server {
     int n_fds, n_conns, max_conns;
     size_t n_unhandled_bytes;
     struct generation *gen_first;
-    int n_gens;
+    struct reading *reading_first;
+    int n_gens; /* of both: requests that the model works on */
     bool is_draining;
     int64_t drain_end_ns;
 };
+
+/* ---- server.c ---- */
+/* False, and when to come again, if the queue is full; the asking request counts already. */
+bool server_has_room(struct server *s, struct refusal *r);
+/* NULL and "" are the model that is there. */
+bool server_knows_model(const struct server *s, const char *name, struct refusal *r);
 
 /* ---- conn.c ---- */
 struct conn {
@@ -136,6 +145,7 @@ struct exchange {
     enum refusal_style refusal_style;
     struct generation *gen;
     struct stored *stored; /* what it waits for */
+    struct reading *reading;
     /* for the log */
     struct exchange_figures {
         int32_t n_prompt, n_cached, n_generated;
@@ -176,6 +186,16 @@ void generation_free_all(struct server *s);
 void stored_response(struct exchange *ex, const char *rest);
 /* The client is gone. */
 void stored_abandon(struct stored *st);
+
+/* ---- reading.c ---- */
+struct reading_kind;
+extern const struct reading_kind reading_embeddings;
+void reading_begin(struct exchange *ex, const struct reading_kind *kind, const void *body,
+                   size_t n_bytes);
+/* As those of generations. */
+void reading_abandon(struct reading *rd);
+void reading_cancel_all(struct server *s);
+void reading_free_all(struct server *s);
 
 /* ---- routes.c ---- */
 /* libevent's handler of all requests. */

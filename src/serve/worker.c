@@ -10,6 +10,10 @@
  * that it can see; this thread stores a handle and then looks at the flag. Both pairs are
  * sequentially consistent, so one of the two sees the other's.
  *
+ * A job of many parts, such as two thousand texts to embed, would stand before everybody else in
+ * the engine's queue. So the engine has no more of a job's answers than it makes at once, and a
+ * job's next part goes to the queue's end.
+ *
  * The heartbeat is the time at which the last step ended. A loop that has work and has not beaten
  * for long is stuck, whatever the sockets say.
  *
@@ -46,6 +50,7 @@ struct worker {
     bool is_ending;                   /* under lock */
 
     struct event_list fresh; /* the thread's: this step's events */
+    struct job *live;        /* the thread's: begun and not ended, linked by `next` */
 
     /* relaxed: each is a figure by itself */
     _Atomic int64_t beat_ns, n_steps, n_free_tok;
@@ -67,6 +72,7 @@ static void append(struct event_list *l, struct worker_event *ev)
 void worker_event_free(struct worker_event *ev)
 {
     free(ev->sampled);
+    free(ev->vector);
     free(ev);
 }
 
@@ -75,6 +81,13 @@ static int32_t which_stop(const struct job *job, const char *text)
     for (int32_t i = 0; text && i < job->params.n_stop; i++)
         if (strcmp(job->params.stop[i], text) == 0) return i;
     return -1;
+}
+
+static void *copy_of(const void *data, size_t n_bytes)
+{
+    void *copy = malloc(n_bytes);
+    if (copy) memcpy(copy, data, n_bytes);
+    return copy;
 }
 
 static struct worker_event *event_new(const struct engine_event *ev, const struct job *job)
@@ -86,6 +99,7 @@ static struct worker_event *event_new(const struct engine_event *ev, const struc
         .token = ev->token,
         .finish = ev->finish,
         .i_stop = which_stop(job, ev->stop_text),
+        .is_prompt = ev->is_prompt,
         .n_prompt = ev->n_prompt,
         .n_cached = ev->n_cached,
         .n_generated = ev->n_generated,
@@ -94,14 +108,14 @@ static struct worker_event *event_new(const struct engine_event *ev, const struc
         .n_text = ev->n_text,
     };
     if (ev->n_text) memcpy(out + 1, ev->text, ev->n_text);
-    if (!job->has_logprobs || !ev->sampled) return out;
-    out->sampled = malloc(sizeof *out->sampled);
-    if (!out->sampled) {
-        free(out);
-        return NULL;
-    }
-    *out->sampled = *ev->sampled;
-    return out;
+    const bool has_sampled = job->has_logprobs && ev->sampled;
+    const size_t n_vector =
+        (size_t)model_config(engine_model(job->worker->engine))->d_model * sizeof(float);
+    if (has_sampled) out->sampled = copy_of(ev->sampled, sizeof *ev->sampled);
+    if (ev->embedding) out->vector = copy_of(ev->embedding, n_vector);
+    if ((!has_sampled || out->sampled) && (!ev->embedding || out->vector)) return out;
+    worker_event_free(out);
+    return NULL;
 }
 
 /* The event is part of its job: this cannot fail. */
@@ -126,7 +140,7 @@ static bool hear(void *user, const struct engine_event *ev)
         }
     }
     if (ev->err && job->err.code == ERR_OK) job->err = *ev->err;
-    if (ev->finish != FINISH_NONE && --job->n_running == 0) tell_end(job->worker, job);
+    if (ev->finish != FINISH_NONE) job->n_running--;
     return job->err.code == ERR_OK && !atomic_load(&job->is_cancelled);
 }
 
@@ -138,34 +152,60 @@ static void cancel_parts(struct worker *w, struct job *job)
         engine_cancel(w->engine, atomic_load(&job->part[i].handle));
 }
 
-/* All parts or none: a part that is refused cancels those before it. */
-static void begin(struct worker *w, struct job *job)
+static bool may_go_on(const struct job *job)
+{
+    return job->err.code == ERR_OK && !atomic_load(&job->is_cancelled);
+}
+
+/* Gives the engine parts while it has room for more; what is refused cancels the others. */
+static void feed(struct worker *w, struct job *job)
 {
     struct request_params p = job->params;
-    const int32_t n_answers = p.n_answers;
+    const int32_t n_answers = p.n_answers, n_most = engine_plan(w->engine)->n_seqs;
     p.listener = hear;
-    for (int32_t i = 0; i < job->n_parts && !atomic_load(&job->is_cancelled); i++) {
-        struct job_part *part = &job->part[i];
+    while (may_go_on(job) && job->n_submitted < job->n_parts &&
+           (job->n_running == 0 || job->n_running + n_answers <= n_most)) {
+        struct job_part *part = &job->part[job->n_submitted];
         p.prompt = part->prompt.id;
         p.n_prompt = (int32_t)part->prompt.n;
         p.user = part;
-        p.sampling.seed = job->params.sampling.seed + (uint64_t)(i * n_answers);
+        p.sampling.seed = job->params.sampling.seed + (uint64_t)(part->i * n_answers);
         const int64_t handle = engine_submit(w->engine, &p, &job->err);
         if (!handle) break;
+        job->n_submitted++;
         job->n_running += n_answers;
         atomic_store(&part->handle, handle);
     }
-    if (job->err.code != ERR_OK || atomic_load(&job->is_cancelled)) cancel_parts(w, job);
-    if (job->n_running == 0) {
-        tell_end(w, job);
-        return;
-    }
-    if (job->err.code != ERR_OK) return;
+    if (!may_go_on(job)) cancel_parts(w, job);
+}
+
+static void begin(struct worker *w, struct job *job)
+{
+    feed(w, job);
+    job->next = w->live;
+    w->live = job;
+    if (!may_go_on(job)) return;
     struct worker_event *ev = calloc(1, sizeof *ev);
     if (!ev) return; /* the first text will do */
     *ev = (struct worker_event){
         .kind = WORKER_ACCEPTED, .job = job, .token = -1, .at_ns = clock_ns()};
     append(&w->fresh, ev);
+}
+
+/* After a step: the next parts, and the end of jobs that have none left. True if any goes on. */
+static bool feed_all(struct worker *w)
+{
+    for (struct job **at = &w->live; *at;) {
+        struct job *job = *at;
+        if (job->n_submitted < job->n_parts) feed(w, job);
+        if (job->n_running > 0) {
+            at = &job->next;
+            continue;
+        }
+        *at = job->next; /* before it is the loop's again */
+        tell_end(w, job);
+    }
+    return w->live != NULL;
 }
 
 /* Waits for a job unless there is work already; false when the thread is to end. */
@@ -217,8 +257,8 @@ static void *run(void *arg)
         if (has_work && !engine_step(w->engine, &has_work, &err)) {
             /* the listeners have heard it, and the engine is empty */
             log_warn("a step of the model failed: %s", err.text);
-            has_work = false;
         }
+        has_work = feed_all(w);
         atomic_store_explicit(&w->n_free_tok, engine_free_tokens(w->engine), memory_order_relaxed);
         atomic_fetch_add_explicit(&w->n_steps, 1, memory_order_relaxed);
         atomic_store_explicit(&w->beat_ns, clock_ns(), memory_order_relaxed);
@@ -293,7 +333,7 @@ void worker_submit(struct worker *w, struct job *job)
 {
     job->worker = w;
     job->next = NULL;
-    job->n_running = 0;
+    job->n_submitted = job->n_running = 0;
     job->err = (struct err){0};
     for (int32_t i = 0; i < job->n_parts; i++) {
         job->part[i].job = job;

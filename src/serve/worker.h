@@ -18,7 +18,7 @@ struct worker;
 struct job;
 
 enum worker_event_kind {
-    WORKER_ACCEPTED, /* every part stands in the engine's queue */
+    WORKER_ACCEPTED, /* its first parts stand in the engine's queue */
     WORKER_TEXT,     /* a token or text of one choice, or its end */
     WORKER_END,      /* the job's last event; after it the job is the loop's again */
 };
@@ -33,7 +33,9 @@ struct worker_event {
     int32_t i_stop;                          /* the stop string that ended it, -1: none */
     int32_t n_prompt, n_cached, n_generated; /* of this part and answer */
     int64_t at_ns;
+    bool is_prompt;          /* `token` is the prompt's (score_from) */
     struct sampled *sampled; /* NULL without log-probabilities */
+    float *vector;           /* [d_model] of a part that asked for one, else NULL */
     const char *text;        /* n_text bytes, behind the event */
     size_t n_text;
 };
@@ -52,6 +54,7 @@ struct job {
     struct job_part *part;
     int32_t n_parts;
     bool has_logprobs;
+    void (*hear)(struct worker_event *ev); /* whose events these are: the loop's side calls it */
     void *user;
 
     atomic_bool is_cancelled;
@@ -59,8 +62,9 @@ struct job {
     /* the engine thread's, then the loop's at the end */
     struct worker *worker;
     struct job *next;
-    int32_t n_running; /* choices that have not ended */
-    struct err err;    /* code not ERR_OK: why it failed */
+    int32_t n_submitted; /* parts: the engine gets the next as others end */
+    int32_t n_running;   /* choices that the engine has */
+    struct err err;      /* code not ERR_OK: why it failed */
     struct worker_event end;
 };
 

@@ -138,6 +138,15 @@ def structured_extras():
         assert all(re.fullmatch(want, c.message.content) for c in r.choices)
 
 
+def embeddings():
+    r = client.embeddings.create(model=MODEL, input=["The cat sat.", "A kitten rested.", "Rates rose again."])
+    v = [e.embedding for e in r.data]  # the client asks for base64
+    dot = [sum(x * y for x, y in zip(v[0], w)) for w in v]
+    assert len(v[0]) == 576 and abs(dot[0] - 1) < 1e-5 and dot[1] > dot[2] and r.usage.total_tokens > 10
+    r = client.embeddings.create(model=MODEL, input=[504, 3575], encoding_format="float", dimensions=64, user="u")
+    assert len(r.data[0].embedding) == 64 and abs(sum(x * x for x in r.data[0].embedding) - 1) < 1e-5
+
+
 def refused(kind, param, call):
     try:
         call()
@@ -177,7 +186,7 @@ def asynchronous():
 
 failed = 0
 tests = [models_list, chat, chat_stream, chat_stream_helper, chat_many, chat_logprobs, chat_stream_logprobs, chat_early_close,
-         completions, completions_stream, structured_parse, structured_stream, structured_object, structured_extras, errors,
+         completions, completions_stream, embeddings, structured_parse, structured_stream, structured_object, structured_extras, errors,
          asynchronous]
 for i, test in enumerate(tests, 1):
     try:

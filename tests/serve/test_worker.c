@@ -10,7 +10,7 @@
 #include "serve/worker.h"
 #include "tiny_model.h"
 
-enum { N_JOBS = 200, N_CTX = 128, N_TOK = 12 };
+enum { N_JOBS = 200, N_CTX = 128, N_TOK = 12, MAX_PARTS = 30 };
 
 struct fixture {
     struct model *m;
@@ -43,9 +43,9 @@ static int close_fixture(void **state)
 
 struct test_job {
     struct job job;
-    struct job_part part[2];
+    struct job_part part[MAX_PARTS];
     int32_t ids[8];
-    int n_tokens, n_ends, n_finished;
+    int n_tokens, n_ends, n_finished, n_vectors;
     bool is_over;
 };
 
@@ -75,6 +75,7 @@ static void hear(struct worker_event *ev)
     }
     if (ev->kind == WORKER_TEXT) {
         t->n_tokens += ev->token >= 0;
+        t->n_vectors += ev->vector != NULL;
         t->n_finished += ev->finish != FINISH_NONE;
     }
     worker_event_free(ev);
@@ -134,6 +135,34 @@ static void test_cancelled_at_any_time(void **state)
     assert_int_equal(engine_free_tokens(f->e), 8 * N_CTX);
 }
 
+/* Of a job with many parts the engine has no more than it works on at once, so the short job behind
+ * it is over first; and a part that is refused ends those that wait. */
+static void test_many_parts_take_turns(void **state)
+{
+    struct fixture *f = *state;
+    static struct test_job t[3];
+    fill(&t[0], 0, MAX_PARTS, 1);
+    t[0].job.params.pooling = POOL_MEAN;
+    fill(&t[1], 1, MAX_PARTS, 1);
+    fill(&t[2], 2, 1, 1);
+    t[2].job.params.n_predict = 1;
+    for (int i = 0; i < 3; i++) worker_submit(f->w, &t[i].job);
+    wait_for(f->w, t + 2, 1);
+    assert_false(t[1].is_over);
+    wait_for(f->w, t, 3);
+    assert_int_equal(t[0].n_vectors, MAX_PARTS);
+    assert_int_equal(t[1].n_tokens, MAX_PARTS * N_TOK);
+    for (int i = 0; i < 3; i++) assert_int_equal(t[i].job.err.code, ERR_OK);
+
+    fill(&t[0], 0, MAX_PARTS, 1);
+    t[0].part[20].prompt.id = (int32_t[]){TINY_VOCAB, 0, 0, 0, 0, 0, 0, 0};
+    worker_submit(f->w, &t[0].job);
+    wait_for(f->w, t, 1);
+    assert_int_equal(t[0].job.err.code, ERR_USAGE);
+    assert_true(t[0].n_finished >= 12 && t[0].n_finished <= 20);
+    assert_int_equal(worker_status(f->w).engine.n_running, 0);
+}
+
 static void test_refused_by_the_engine(void **state)
 {
     struct fixture *f = *state;
@@ -168,6 +197,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_job_comes_back),
         cmocka_unit_test(test_cancelled_at_any_time),
+        cmocka_unit_test(test_many_parts_take_turns),
         cmocka_unit_test(test_refused_by_the_engine),
     };
     const struct CMUnitTest last[] = {
