@@ -12,7 +12,7 @@
 #include "cria_version.h"
 #include "serve/serve.h"
 
-enum { MAX_LIST = 64 };
+enum { MAX_LIST = 64, SCORE_ROWS = 64 /* tokens of prompts that a step can score */ };
 
 struct lists {
     const char *origins[MAX_LIST], *hosts[MAX_LIST], *aliases[MAX_LIST];
@@ -61,6 +61,7 @@ static int serve_command(const struct args *a, struct err *err)
     struct session s = {0};
     struct engine_options opt = options_engine(a);
     opt.n_seqs = (int32_t)args_int(a, "parallel");
+    opt.max_logit_rows = opt.n_seqs + SCORE_ROWS;
     signal(SIGPIPE, SIG_IGN);
     const bool ok = read_list(a, "cors", lists.origins, &o.n_origins, err) &&
                     read_list(a, "allow-host", lists.hosts, &o.n_hosts, err) &&

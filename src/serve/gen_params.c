@@ -229,9 +229,9 @@ static bool check_together(enum gen_api api, const struct gen_model *m, const st
         return refuse(r, REFUSAL_VALUE, "top_logprobs",
                       "top_logprobs: %d without \"logprobs\": true; give both",
                       (int)p->top_logprobs);
-    if (p->echoes && p->wants_logprobs)
+    if (p->echoes && p->wants_logprobs && p->is_stream)
         return refuse(r, REFUSAL_UNSUPPORTED, "echo",
-                      "echo with logprobs: the prompt's are not computed; leave out one of them");
+                      "echo with logprobs: the prompt's are told at the end; leave out stream");
     if (p->form.kind != FORM_FREE && p->ignores_eos)
         return refuse(r, REFUSAL_VALUE, "ignore_eos",
                       "ignore_eos beside %s: the form says where the answer may end; give one",

@@ -16,6 +16,7 @@
  */
 #include "serve/generation.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,9 +108,22 @@ static void fill_job(struct generation *g)
     job->user = g;
 }
 
+/* A prompt's log-probabilities are told in `echo`; its first token has none. */
+static void score_prompts(struct generation *g)
+{
+    struct sampled first = {.logprob = NAN};
+    if (!g->params.echoes || !g->params.wants_logprobs) return;
+    g->job.params.score_from = 1;
+    for (int32_t i = 0; i < g->n_choices; i++) {
+        first.id = g->part[i / g->params.n].prompt.id[0];
+        word_logprobs(g, &g->choice[i], &first);
+    }
+}
+
 static void submit(struct generation *g)
 {
     fill_job(g);
+    score_prompts(g);
     worker_submit(g->server->worker, &g->job);
 }
 
@@ -307,9 +321,20 @@ static void note_times(struct generation *g, struct choice *c, const struct work
     c->last_ns = ev->at_ns;
 }
 
+/* All answers to a prompt echo it. */
+static void hear_prompt(struct generation *g, const struct worker_event *ev)
+{
+    for (int32_t i = 0; i < g->params.n; i++)
+        word_logprobs(g, &g->choice[ev->i_choice + i], ev->sampled);
+}
+
 static void hear_text(struct generation *g, const struct worker_event *ev)
 {
     struct choice *c = &g->choice[ev->i_choice];
+    if (ev->is_prompt) {
+        hear_prompt(g, ev);
+        return;
+    }
     note_times(g, c, ev);
     c->n_generated = ev->n_generated;
     c->n_cached = ev->n_cached;

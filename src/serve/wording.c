@@ -99,6 +99,13 @@ static void text_logprobs(struct generation *g, struct choice *c, struct buf to[
     struct json_writer w0 = json_writer(&to[0]), w1 = json_writer(&to[1]);
     struct json_writer w2 = json_writer(&to[2]), w3 = json_writer(&to[3]);
     write_token(&w0, text, n);
+    json_int(&w3, (int64_t)c->n_chars);
+    c->n_chars += count_chars(text, n);
+    if (isnan(s->logprob)) { /* a prompt's first token */
+        json_null(&w1);
+        json_null(&w2);
+        return;
+    }
     json_float(&w1, clipped(s->logprob));
     json_object(&w2);
     for (int32_t i = 0; i < n_top_of(g, s); i++) {
@@ -119,8 +126,6 @@ static void text_logprobs(struct generation *g, struct choice *c, struct buf to[
         buf_release(&name);
     }
     json_end(&w2);
-    json_int(&w3, (int64_t)c->n_chars);
-    c->n_chars += count_chars(text, n);
 }
 
 void word_logprobs(struct generation *g, struct choice *c, const struct sampled *s)

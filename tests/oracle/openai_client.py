@@ -147,6 +147,24 @@ def embeddings():
     assert len(r.data[0].embedding) == 64 and abs(sum(x * x for x in r.data[0].embedding) - 1) < 1e-5
 
 
+def completions_scored():
+    """As lm-eval's local-completions asks: ids, echo, one token more, which it drops."""
+    ids = [[504, 3575, 282, 4649, 314, 7042, 30], [504, 3575, 282, 4649, 314, 9352, 30], [504]]
+    r = client.completions.create(model=MODEL, prompt=ids, max_tokens=1, temperature=0, logprobs=1, echo=True, seed=1)
+    one, other, single = [c.logprobs for c in sorted(r.choices, key=lambda c: c.index)]
+    assert one.tokens[:7] == ["The", " capital", " of", " France", " is", " Paris", "."] and len(one.tokens) == 8
+    assert one.token_logprobs[0] is None and one.top_logprobs[0] is None and len(one.token_logprobs) == 8
+    assert one.text_offset[:7] == [0, 3, 11, 14, 21, 24, 30] and one.token_logprobs[5] > other.token_logprobs[5] + 3
+    is_greedy = [t == max(top.items(), key=lambda kv: kv[1])[0] for t, top in zip(one.tokens[5:-1], one.top_logprobs[5:-1])]
+    assert is_greedy == [True, True] and max(abs(a - b) for a, b in zip(one.token_logprobs[1:5], other.token_logprobs[1:5])) < 0.5
+    assert len(single.tokens) == 2 and single.token_logprobs[0] is None and single.token_logprobs[1] <= 0
+    r = client.completions.create(model=MODEL, prompt=ids[0], max_tokens=0, logprobs=2, echo=True, n=2)
+    assert all(c.text == "The capital of France is Paris." and len(c.logprobs.tokens) == 7 and c.finish_reason == "length"
+               and len(c.logprobs.top_logprobs[6]) == 2 for c in r.choices)
+    refused(openai.BadRequestError, "echo", lambda: client.completions.create(model=MODEL, prompt="a", logprobs=1, echo=True,
+                                                                             stream=True))
+
+
 def refused(kind, param, call):
     try:
         call()
@@ -186,7 +204,7 @@ def asynchronous():
 
 failed = 0
 tests = [models_list, chat, chat_stream, chat_stream_helper, chat_many, chat_logprobs, chat_stream_logprobs, chat_early_close,
-         completions, completions_stream, embeddings, structured_parse, structured_stream, structured_object, structured_extras, errors,
+         completions, completions_stream, completions_scored, embeddings, structured_parse, structured_stream, structured_object, structured_extras, errors,
          asynchronous]
 for i, test in enumerate(tests, 1):
     try:
