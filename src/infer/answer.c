@@ -223,6 +223,20 @@ static bool is_allowed(struct answer *a, int32_t id, struct err *err)
            err_wrap(err, "no token is left that the grammar allows and --bias does not ban");
 }
 
+/* The token's text goes to what is held. */
+static void spell(const struct engine *e, struct answer *a, int32_t id)
+{
+    const struct request_params *p = &a->req->params;
+    if (!e->tokenizer) return;
+    for (int32_t i = 0; i < p->n_shown; i++) {
+        if (p->shown[i].id != id) continue;
+        decode_stream_flush(&a->stream, &a->held);
+        buf_puts(&a->held, p->shown[i].as);
+        return;
+    }
+    decode_stream_feed(&a->stream, e->tokenizer, id, p->shows_special, &a->held);
+}
+
 void answer_take(struct engine *e, struct answer *a, const struct sampled *picked)
 {
     const struct request_params *p = &a->req->params;
@@ -241,8 +255,7 @@ void answer_take(struct engine *e, struct answer *a, const struct sampled *picke
         ev.token = id;
         ev.sampled = picked;
         sampler_accept(a->req->sampler[a->i_answer], id);
-        if (e->tokenizer)
-            decode_stream_feed(&a->stream, e->tokenizer, id, p->shows_special, &a->held);
+        spell(e, a, id);
     }
     ev.n_generated = a->n_generated;
     ev.finish = reason_to_end(e, a, is_stop);

@@ -85,7 +85,14 @@ struct engine_event {
 /* Return false to cancel the request. Must not call the engine. */
 typedef bool engine_listener(void *user, const struct engine_event *ev);
 
+/* A control token that is told in the text, and as what (a literal, kept). */
+struct shown_token {
+    int32_t id;
+    const char *as;
+};
+
 #define ENGINE_MAX_STOPS 16
+#define ENGINE_MAX_SHOWN 4
 struct request_params {
     const int32_t *prompt; /* copied */
     int32_t n_prompt;
@@ -102,7 +109,9 @@ struct request_params {
     bool shifts_context; /* when full: drop the older half after the first n_keep positions
                           * (re-read, not rotated: exact for what is kept) and go on */
     int32_t n_keep;
-    bool shows_special; /* control tokens appear in the text */
+    bool shows_special;                         /* control tokens appear in the text */
+    struct shown_token shown[ENGINE_MAX_SHOWN]; /* these do in any case; n_shown */
+    int32_t n_shown;
     /* The log-probabilities of the prompt's tokens from this position on are told, each in an event
      * of its own before the first answer's; 0: none. (The first token, at 0, has none.) What is
      * before it may come from the cache. Slow unless max_logit_rows is above n_seqs. */

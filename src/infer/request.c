@@ -54,6 +54,9 @@ static bool check_params(const struct engine *e, const struct request_params *p,
     if (p->shifts_context && (p->n_keep < 0 || p->n_keep >= e->n_ctx))
         return err_set(err, ERR_USAGE, "n_keep: %d; give 0 to %d (the context less one)",
                        (int)p->n_keep, (int)e->n_ctx - 1);
+    if (p->n_shown < 0 || p->n_shown > ENGINE_MAX_SHOWN)
+        return err_set(err, ERR_USAGE, "n_shown: %d; give 0 to %d", (int)p->n_shown,
+                       ENGINE_MAX_SHOWN);
     if (p->grammar && p->ignores_eos)
         return err_set(
             err, ERR_USAGE,

@@ -283,7 +283,7 @@ struct grammar *form_compile(enum form_kind kind, const char *text, size_t n, co
     case FORM_GBNF:
         return grammar_from_gbnf(text, n, field, err);
     case FORM_CALLS:
-        return grammar_from_calls(text, n, SPACE_FREE, field, err);
+        return grammar_from_calls(text, n, SPACE_WIDE, field, err);
     case FORM_FREE:
         break;
     }

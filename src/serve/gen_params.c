@@ -130,6 +130,17 @@ static bool read_form(void *out, struct json v, const char *name, struct refusal
     return form_read(&p->form, v, name, r);
 }
 
+static bool read_parallel(void *out, struct json v, const char *name, struct refusal *r)
+{
+    struct gen_params *p = out;
+    bool is_parallel = true;
+    if (!json_bool(v, &is_parallel))
+        return refuse(r, REFUSAL_VALUE, name, "%s: it is %s; give true or false", name,
+                      json_type_name(v));
+    p->tools.is_single = !is_parallel;
+    return true;
+}
+
 /* ---- the tables ---- */
 
 #define COMMON_FIELDS                                                                              \
@@ -182,13 +193,13 @@ static const struct field chat_fields[] = {
     {"max_tokens",            FIELD_INT,      1, 1 << 24,              AT(max_tokens),            NULL},
     {"logprobs",              FIELD_BOOL,     0, 0,                    AT(wants_logprobs),        NULL},
     {"top_logprobs",          FIELD_INT,      0, SAMPLER_MAX_LOGPROBS, AT(top_logprobs),          NULL},
-    {"tools",                 FIELD_REFUSED,  0, 0,                    0,                         NULL},
-    {"tool_choice",           FIELD_REFUSED,  0, 0,                    0,                         NULL},
+    {"tools",                 FIELD_JSON,     0, 0,                    AT(tools_field),           NULL},
+    {"tool_choice",           FIELD_JSON,     0, 0,                    AT(tool_choice),           NULL},
+    {"parallel_tool_calls",   FIELD_OTHER,    0, 0,                    0,                         read_parallel},
     {"functions",             FIELD_REFUSED,  0, 0,                    0,                         NULL},
     {"function_call",         FIELD_REFUSED,  0, 0,                    0,                         NULL},
     {"audio",                 FIELD_REFUSED,  0, 0,                    0,                         NULL},
     {"web_search_options",    FIELD_REFUSED,  0, 0,                    0,                         NULL},
-    {"parallel_tool_calls",   FIELD_IGNORED,  0, 0,                    0,                         NULL},
     {"modalities",            FIELD_IGNORED,  0, 0,                    0,                         NULL},
     {"prediction",            FIELD_IGNORED,  0, 0,                    0,                         NULL},
     {"reasoning_effort",      FIELD_IGNORED,  0, 0,                    0,                         NULL},
@@ -232,10 +243,6 @@ static bool check_together(enum gen_api api, const struct gen_model *m, const st
     if (p->echoes && p->wants_logprobs && p->is_stream)
         return refuse(r, REFUSAL_UNSUPPORTED, "echo",
                       "echo with logprobs: the prompt's are told at the end; leave out stream");
-    if (p->form.kind != FORM_FREE && p->ignores_eos)
-        return refuse(r, REFUSAL_VALUE, "ignore_eos",
-                      "ignore_eos beside %s: the form says where the answer may end; give one",
-                      p->form.field);
     for (int32_t i = 0; i < p->n_bias; i++)
         if (p->bias[i].id >= n_vocab)
             return refuse(r, REFUSAL_VALUE, "logit_bias",
@@ -254,6 +261,12 @@ struct gen_model gen_model(const struct model *m, int32_t n_ctx, int32_t n_seqs)
     return out;
 }
 
+enum chat_tool_form gen_tool_form(const struct gen_model *m)
+{
+    const struct chat_family *f = model_chat_family(m->model);
+    return f ? chat_tool_form(f, tokenizer_vocab(model_tokenizer(m->model))) : CHAT_TOOLS_PLAIN;
+}
+
 bool gen_fields_read(enum gen_api api, struct json body, struct gen_params *p, struct refusal *r)
 {
     *p = (struct gen_params){
@@ -263,8 +276,11 @@ bool gen_fields_read(enum gen_api api, struct json body, struct gen_params *p, s
         .max_completion_tokens = -1,
     };
     form_init(&p->form);
+    tools_init(&p->tools);
     const struct field *rows = api == GEN_CHAT ? chat_fields : text_fields;
-    if (!fields_read(rows, body, p, &p->unknown, r)) return false;
+    if (!fields_read(rows, body, p, &p->unknown, r) ||
+        !tools_read(&p->tools, p->tools_field, p->tool_choice, r))
+        return false;
     if (p->max_completion_tokens >= 0) p->max_tokens = p->max_completion_tokens;
     if (p->sampling.top_k < 0) p->sampling.top_k = 0; /* vLLM's way to say: off */
     if (!p->has_seed && getrandom(&p->seed, sizeof p->seed, 0) != (ssize_t)sizeof p->seed)
@@ -280,7 +296,12 @@ bool gen_fields_read(enum gen_api api, struct json body, struct gen_params *p, s
 bool gen_params_read(enum gen_api api, const struct gen_model *m, struct json body,
                      struct gen_params *p, struct refusal *r)
 {
-    return gen_fields_read(api, body, p, r) && check_together(api, m, p, r);
+    if (!gen_fields_read(api, body, p, r) || !check_together(api, m, p, r)) return false;
+    if (!tools_bind(&p->tools, gen_tool_form(m), &p->form, r)) return false;
+    return p->form.kind == FORM_FREE || !p->ignores_eos ||
+           refuse(r, REFUSAL_VALUE, "ignore_eos",
+                  "ignore_eos beside %s: the form says where the answer may end; give one",
+                  p->form.field);
 }
 
 void gen_params_release(struct gen_params *p)
@@ -288,4 +309,5 @@ void gen_params_release(struct gen_params *p)
     free(p->bias);
     p->bias = NULL;
     form_release(&p->form);
+    tools_release(&p->tools);
 }

@@ -8,6 +8,7 @@
 #include "model/model.h"
 #include "serve/fields.h"
 #include "serve/form.h"
+#include "serve/tools.h"
 
 /* Bodies of the latter two are read as chats, once they are translated (translate.h). */
 enum gen_api { GEN_CHAT, GEN_TEXT, GEN_RESPONSES, GEN_MESSAGES, N_GEN_APIS };
@@ -19,6 +20,8 @@ struct gen_model {
     int32_t max_token_bytes; /* of the longest token */
 };
 struct gen_model gen_model(const struct model *m, int32_t n_ctx, int32_t n_seqs);
+/* How its template tells about functions. */
+enum chat_tool_form gen_tool_form(const struct gen_model *m);
 
 #define GEN_MAX_PROMPTS 128
 
@@ -38,6 +41,8 @@ struct gen_params {
     bool is_stream, has_usage, echoes, ignores_eos;
     const char *model; /* NULL: not said */
     struct form form;
+    struct tools tools;
+    struct json tools_field, tool_choice;
     struct json messages, prompt;
     struct unknown_fields unknown;
 };

@@ -52,10 +52,7 @@ static void gen_free(struct generation *g)
     if (g->next) g->next->prev = g->prev;
     s->n_gens--;
     for (int32_t i = 0; i < g->n_prompts; i++) ids_release(&g->part[i].prompt);
-    for (int32_t i = 0; i < g->n_choices; i++) {
-        buf_release(&g->choice[i].text);
-        for (int k = 0; k < CHOICE_LOGPROBS; k++) buf_release(&g->choice[i].logprobs[k]);
-    }
+    for (int32_t i = 0; i < g->n_choices; i++) choice_release(&g->choice[i]);
     grammar_free(g->compile.grammar);
     gen_params_release(&g->params);
     vault_job_release(&g->stored);
@@ -89,6 +86,16 @@ static struct generation *gen_new(struct exchange *ex, enum gen_api api)
     return g;
 }
 
+/* <|python_tag|> is told to the parser of calls, which nothing else in a text can look like. */
+static void show_mark(const struct generation *g, struct request_params *p)
+{
+    static const char mark[] = "<|python_tag|>";
+    const struct tokenizer *t = model_tokenizer(g->server->gen_model.model);
+    const int32_t id = tokenizer_find(t, mark, sizeof mark - 1);
+    if (tools_are_offered(&g->params.tools) && id >= 0)
+        p->shown[p->n_shown++] = (struct shown_token){id, CALL_MARK};
+}
+
 static void fill_job(struct generation *g)
 {
     const struct gen_params *p = &g->params;
@@ -101,6 +108,7 @@ static void fill_job(struct generation *g)
     memcpy(job->params.stop, p->stop, sizeof p->stop);
     job->params.ignores_eos = p->ignores_eos;
     job->params.grammar = g->compile.grammar;
+    show_mark(g, &job->params);
     job->part = g->part;
     job->n_parts = g->n_prompts;
     job->has_logprobs = p->wants_logprobs;
@@ -291,8 +299,7 @@ void generation_free_all(struct server *s)
 
 /* ---- events ---- */
 
-/* One event of the stream, which stands in the server's text. */
-static void send_text(struct generation *g)
+void generation_send(struct generation *g)
 {
     const struct buf *b = &g->server->text;
     if (b->is_failed || exchange_stream_send(g->ex, b->data, b->n_bytes)) return;
@@ -304,7 +311,7 @@ static void begin_stream(struct generation *g)
 {
     exchange_stream_begin(g->ex);
     for (int32_t i = 0; i < g->n_choices; i++)
-        if (g->wording->first(g, i, text_of(g))) send_text(g);
+        if (g->wording->first(g, i, text_of(g))) generation_send(g);
 }
 
 static void note_times(struct generation *g, struct choice *c, const struct worker_event *ev)
@@ -341,18 +348,8 @@ static void hear_text(struct generation *g, const struct worker_event *ev)
     if (ev->finish != FINISH_NONE) c->finish = ev->finish;
     if (ev->i_stop >= 0) c->i_stop = ev->i_stop;
     if (!g->ex) return;
-    if (!g->params.is_stream || g->wording->keeps_text) {
-        buf_append(&c->text, ev->text, ev->n_text);
-        if (ev->sampled) word_logprobs(g, c, ev->sampled);
-    }
-    if (g->params.is_stream) {
-        if (!g->ex->is_streaming) begin_stream(g);
-        if (ev->finish == FINISH_CANCEL || ev->finish == FINISH_ERROR) return;
-        if (ev->n_text || ev->sampled || ev->finish) {
-            g->wording->chunk(g, ev, text_of(g));
-            send_text(g);
-        }
-    }
+    if (g->params.is_stream && !g->ex->is_streaming) begin_stream(g);
+    generation_say(g, ev);
 }
 
 static void sum_up(struct generation *g)
@@ -376,7 +373,7 @@ static bool has_failed(const struct generation *g, struct refusal *r)
 {
     if (g->job.err.code != ERR_OK) return !refuse_err(r, NULL, &g->job.err);
     for (int32_t i = 0; i < g->n_choices; i++) {
-        if (g->choice[i].text.is_failed)
+        if (g->choice[i].text.is_failed || g->choice[i].is_lost)
             return !refuse(r, REFUSAL_SERVER, NULL, "no memory for the answer");
         if (g->choice[i].finish == FINISH_NONE || g->choice[i].finish == FINISH_CANCEL)
             return !refuse(r, REFUSAL_DRAINING, NULL, "the server is about to end");
@@ -390,7 +387,7 @@ static void end_stream(struct generation *g, const struct refusal *r)
         g->wording->fault(g, r, text_of(g));
     else
         g->wording->end(g, text_of(g));
-    send_text(g);
+    generation_send(g);
     exchange_stream_end(g->ex);
 }
 
@@ -402,7 +399,7 @@ static void finish(struct generation *g, const struct refusal *r)
     ex->figures.n_prompt = g->n_prompt;
     ex->figures.n_cached = g->n_cached;
     ex->figures.n_generated = g->n_generated;
-    ex->figures.finish = is_bad ? "error" : word_finish(g->choice[0].finish);
+    ex->figures.finish = is_bad ? "error" : word_finish(&g->choice[0]);
     if (is_bad && r->kind == REFUSAL_SERVER) log_warn("request %s: %s", ex->id, r->text);
     if (ex->is_streaming) {
         end_stream(g, r);

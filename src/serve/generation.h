@@ -9,8 +9,20 @@
 
 enum { CHOICE_LOGPROBS = 4 };
 
+/* A call of a function that the model has made. */
+struct call {
+    char id[32];
+    const char *name;     /* in the request's body */
+    struct buf arguments; /* JSON; without a stream */
+};
+
 /* One of the n answers to one of the prompts. */
 struct choice {
+    struct generation *generation;
+    struct call_parser *parser; /* NULL: no functions are offered */
+    struct call *call;
+    int32_t n_calls;
+    bool is_lost;    /* there was no memory for a piece of it */
     struct buf text; /* without a stream */
     /* JSON array elements without a stream: [0] of chat's content; of a text's tokens,
      * token_logprobs, top_logprobs and text_offset */
@@ -50,16 +62,33 @@ struct generation {
     int32_t n_prompt, n_cached, n_generated; /* tokens, summed up at the end */
 };
 
+/* What a choice says next. */
+enum piece_kind {
+    PIECE_TEXT,      /* maybe none, at the end or with log-probabilities */
+    PIECE_CALL,      /* call[i_call] of the choice begins */
+    PIECE_ARGUMENTS, /* more of its arguments */
+    PIECE_CALL_END,
+};
+struct piece {
+    enum piece_kind kind;
+    int32_t i_choice, i_call;
+    const char *text; /* TEXT, ARGUMENTS: n_text bytes */
+    size_t n_text;
+    const struct sampled *sampled; /* TEXT: of a token, or NULL */
+    enum finish finish;            /* TEXT: not NONE: the last piece of the choice */
+};
+
 /* ---- how an API words its answers: a row each; all append to `out` ---- */
 struct wording {
     const char *id_prefix;
     enum gen_api reads_as;     /* GEN_CHAT or GEN_TEXT */
     const struct shape *shape; /* NULL: its body is read as it is */
     const char *count_object;  /* "object" of a count of tokens, NULL: without */
+    bool has_calls;            /* chunk and whole know calls of functions */
     bool keeps_text;           /* of streams too: their end has it once more */
     /* Opens a stream, or a choice in it; false: nothing does. */
     bool (*first)(struct generation *g, int32_t i_choice, struct buf *out);
-    void (*chunk)(struct generation *g, const struct worker_event *ev, struct buf *out);
+    void (*chunk)(struct generation *g, const struct piece *p, struct buf *out);
     void (*end)(struct generation *g, struct buf *out);
     void (*fault)(struct generation *g, const struct refusal *r, struct buf *out);
     void (*whole)(struct generation *g, struct buf *out);
@@ -71,7 +100,21 @@ extern const struct wording wording_responses, wording_messages; /* wording_resp
 void word_logprobs(struct generation *g, struct choice *c, const struct sampled *s);
 /* The one object that a chat has for a token, behind what is in `to`. */
 void word_chat_logprob(struct generation *g, struct buf *to, const struct sampled *s);
-const char *word_finish(enum finish f); /* "stop" or "length" */
+const char *word_finish(const struct choice *c); /* "stop", "tool_calls" or "length" */
+/* ---- wording_calls.c ---- */
+/* The keys of a delta that begins a call or goes on with it; of a message that has calls. */
+void word_call_delta(struct json_writer *w, const struct generation *g, const struct piece *p);
+void word_calls(struct json_writer *w, const struct choice *c);
+
+/* ---- generation.c ---- */
+/* Sends the event of a stream that stands in the server's text. */
+void generation_send(struct generation *g);
+
+/* ---- generation_say.c ---- */
+bool choice_open(struct choice *c, struct generation *g, struct refusal *r) CRIA_CHECK;
+void choice_release(struct choice *c);
+/* Tells what an event says, or keeps it until the end. */
+void generation_say(struct generation *g, const struct worker_event *ev);
 
 /* ---- generation_read.c: from a body to a job ---- */
 /* Reads the body (and the chain): fields, prompts, choices. */

@@ -31,6 +31,7 @@ static bool make_choices(struct generation *g, struct refusal *r)
         buf_init(&g->choice[i].text, MAX_ANSWER_BYTES);
         for (int k = 0; k < CHOICE_LOGPROBS; k++)
             buf_init(&g->choice[i].logprobs[k], MAX_ANSWER_BYTES);
+        if (!choice_open(&g->choice[i], g, r)) return false;
     }
     return true;
 }
@@ -62,6 +63,9 @@ static bool read_body(struct generation *g, struct json body, struct refusal *r)
     struct server *s = g->server;
     const enum gen_api api = g->wording->reads_as;
     if (!gen_params_read(api, &s->gen_model, body, &g->params, r)) return false;
+    if (tools_are_offered(&g->params.tools) && !g->wording->has_calls)
+        return refuse(r, REFUSAL_UNSUPPORTED, "tools",
+                      "tools: this path does not do them; use /v1/chat/completions");
     return server_knows_model(s, g->params.model, r) && read_prompts(g, r);
 }
 

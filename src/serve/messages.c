@@ -18,14 +18,19 @@
 #include <time.h>
 
 #include "base/table.h"
+#include "serve/message_calls.h"
 
-enum { MAX_MESSAGES = 4096 };
+enum { MAX_MESSAGES = 4096, MAX_ARENA_BYTES = 256 << 20 };
 
 struct reader {
     const struct model *model;
     int32_t n_ctx, max_token_bytes;
     const char *field; /* where texts stand */
     struct buf text;   /* contents that had to be put together; never grows beyond the body */
+    struct arena *arena;
+    struct json calls; /* of the assistant's message before, JSON_NONE without */
+    const struct tools *tools;
+    enum chat_tool_form tool_form;
     struct refusal *r;
 };
 
@@ -108,6 +113,18 @@ static bool read_content(struct reader *rd, struct json v, size_t i, struct chat
     return true;
 }
 
+/* What a message has besides its content. */
+static bool read_calls(struct reader *rd, struct json v, size_t i, struct chat_message *m)
+{
+    const struct json none = {0}, calls = json_get(v, "tool_calls");
+    if (strcmp(m->role, "tool") == 0) return message_result_check(v, i, rd->calls, rd->r);
+    rd->calls = none;
+    if (strcmp(m->role, "assistant") != 0 || json_type(calls) <= JSON_NULL) return true;
+    if (json_type(calls) == JSON_ARRAY && json_len(calls) == 0) return true;
+    rd->calls = calls;
+    return message_calls_read(calls, i, rd->arena, m, rd->r);
+}
+
 static bool read_message(struct reader *rd, struct json v, size_t i, struct chat_message *m)
 {
     char field[80];
@@ -127,30 +144,51 @@ static bool read_message(struct reader *rd, struct json v, size_t i, struct chat
                       "%s: \"%.40s\" is unknown; give system, developer, user, assistant or tool",
                       field, name);
     m->role = role->ours;
-    if (json_len(json_get(v, "tool_calls")) > 0)
-        return refuse(rd->r, REFUSAL_UNSUPPORTED, field,
-                      "messages[%zu].tool_calls: this server does not do them yet", i);
-    return read_content(rd, json_get(v, "content"), i, m);
+    return read_content(rd, json_get(v, "content"), i, m) && read_calls(rd, v, i, m);
 }
 
-static bool check_total(struct reader *rd, const struct chat_message *m, size_t n)
+static bool check_total(struct reader *rd, const struct read_message *m, size_t n)
 {
     size_t n_bytes = 0; /* all lie in one body */
-    for (size_t i = 0; i < n; i++) n_bytes += m[i].n_content;
+    for (size_t i = 0; i < n; i++)
+        n_bytes += m[i].m.n_content + (m[i].m.tool_calls ? strlen(m[i].m.tool_calls) : 0);
+    if (tools_are_offered(rd->tools)) n_bytes += rd->tools->json.n_bytes;
     return can_fit(rd, "messages", n_bytes);
 }
 
-static void fix_contents(const struct reader *rd, struct chat_message *m, size_t n)
+static void fix_contents(const struct reader *rd, struct read_message *m, size_t n)
 {
     size_t at = 0;
     for (size_t i = 0; i < n; i++) {
-        if (m[i].content) continue;
-        m[i].content = rd->text.data ? rd->text.data + at : "";
-        at += m[i].n_content;
+        if (m[i].m.content) continue;
+        m[i].m.content = rd->text.data ? rd->text.data + at : "";
+        at += m[i].m.n_content;
     }
 }
 
-static bool encode_chat(struct reader *rd, const struct chat_message *m, size_t n, struct ids *out)
+/* The conversation as the model's template takes it. */
+static bool fit_template(struct reader *rd, const struct read_message *m, size_t n,
+                         struct chat_input *in, struct err *err)
+{
+    struct chat_message *list = NULL;
+    bool has_calls = in->tools_json != NULL;
+    for (size_t i = 0; i < n; i++)
+        has_calls |= m[i].m.tool_calls || strcmp(m[i].m.role, "tool") == 0;
+    if (rd->tool_form == CHAT_TOOLS_LLAMA) {
+        if (!message_calls_split(m, n, rd->arena, &list, &in->n_messages, err)) return false;
+    } else {
+        list = arena_array(rd->arena, n, sizeof *list, err);
+        if (!list) return false;
+        for (size_t i = 0; i < n; i++) list[i] = m[i].m;
+        in->n_messages = n;
+    }
+    in->message = list;
+    const struct chat_input told = *in;
+    return !has_calls || rd->tool_form != CHAT_TOOLS_PLAIN ||
+           chat_tools_plain(&told, rd->arena, in, err);
+}
+
+static bool encode_chat(struct reader *rd, const struct read_message *m, size_t n, struct ids *out)
 {
     struct err err = {0};
     char date[32];
@@ -158,16 +196,34 @@ static bool encode_chat(struct reader *rd, const struct chat_message *m, size_t 
     const time_t now = time(NULL);
     localtime_r(&now, &tm);
     strftime(date, sizeof date, "%d %b %Y", &tm);
-    const struct chat_input in = {
-        .message = m, .n_messages = n, .opens_answer = true, .date = date};
-    if (!buf_check(&rd->text, "the messages", &err) ||
+    struct chat_input in = {.opens_answer = true, .date = date};
+    if (tools_are_offered(rd->tools)) in.tools_json = rd->tools->json.data;
+    if (!buf_check(&rd->text, "the messages", &err) || !fit_template(rd, m, n, &in, &err) ||
         !chat_encode(model_chat_family(rd->model), &in, model_tokenizer(rd->model), out, &err))
         return refuse_err(rd->r, "messages", &err);
     return check_length(rd, "messages", out);
 }
 
+static bool read_messages(struct reader *rd, struct json v, size_t n, struct ids *out)
+{
+    struct err err = {0};
+    struct read_message *m = arena_array(rd->arena, n, sizeof *m, &err);
+    if (!m) return refuse_err(rd->r, "messages", &err);
+    memset(m, 0, n * sizeof *m);
+    struct json_iter it = json_iter(v);
+    struct json message;
+    for (size_t i = 0; json_next(&it, NULL, NULL, &message); i++) {
+        m[i].from = message;
+        if (!read_message(rd, message, i, &m[i].m)) return false;
+    }
+    if (!check_total(rd, m, n)) return false;
+    fix_contents(rd, m, n);
+    return encode_chat(rd, m, n, out);
+}
+
 static bool read_chat(struct reader *rd, struct json v, struct ids *out)
 {
+    struct err err = {0};
     const size_t n = json_len(v);
     if (json_type(v) == JSON_NONE)
         return refuse(rd->r, REFUSAL_MISSING, "messages", "messages: it is missing; give an array");
@@ -178,17 +234,10 @@ static bool read_chat(struct reader *rd, struct json v, struct ids *out)
     if (!model_chat_family(rd->model))
         return refuse(rd->r, REFUSAL_UNSUPPORTED, "messages",
                       "messages: this model has no chat template; use /v1/completions");
-    struct chat_message *m = calloc(n, sizeof *m);
-    if (!m) return refuse(rd->r, REFUSAL_SERVER, NULL, "no memory for %zu messages", n);
-    struct json_iter it = json_iter(v);
-    struct json message;
-    bool ok = true;
-    for (size_t i = 0; ok && json_next(&it, NULL, NULL, &message); i++)
-        ok = read_message(rd, message, i, &m[i]);
-    ok = ok && check_total(rd, m, n);
-    if (ok) fix_contents(rd, m, n);
-    ok = ok && encode_chat(rd, m, n, out);
-    free(m);
+    rd->arena = arena_new(MAX_ARENA_BYTES, &err);
+    if (!rd->arena) return refuse_err(rd->r, NULL, &err);
+    const bool ok = read_messages(rd, v, n, out);
+    arena_free(rd->arena);
     return ok;
 }
 
@@ -280,6 +329,8 @@ bool gen_prompts(enum gen_api api, const struct gen_model *m, const struct gen_p
 {
     if (api != GEN_CHAT) return gen_texts(m, "prompt", p->prompt, GEN_MAX_PROMPTS, prompt, n, r);
     struct reader rd = reader_of(m, "messages", r);
+    rd.tools = &p->tools;
+    rd.tool_form = gen_tool_form(m);
     *n = 1;
     const bool ok = read_chat(&rd, p->messages, prompt);
     buf_release(&rd.text);

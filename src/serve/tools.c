@@ -40,7 +40,7 @@ bool tools_are_offered(const struct tools *t) { return t->n > 0 && t->choice != 
 
 /* ---- one function ---- */
 
-static bool is_name(const char *s)
+bool tool_name_is_good(const char *s)
 {
     static const char letters[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
@@ -82,7 +82,7 @@ bool tools_add(struct tools *t, const struct tool *tool, const char *field, stru
 {
     if (t->n == TOOLS_MAX)
         return refuse(r, REFUSAL_VALUE, "tools", "tools: more than %d; give fewer", TOOLS_MAX);
-    if (!is_name(tool->name))
+    if (!tool_name_is_good(tool->name))
         return refuse(r, REFUSAL_VALUE, field,
                       "%s: the name \"%.80s\"; give 1 to %d letters, digits, _ and -", field,
                       tool->name, TOOL_NAME_MAX_BYTES);

@@ -34,6 +34,9 @@ struct tools {
 void tools_init(struct tools *t);
 void tools_release(struct tools *t);
 
+/* What a function may be called. */
+bool tool_name_is_good(const char *name);
+
 /* One more. `field` ("tools[3].function") is copied. */
 bool tools_add(struct tools *t, const struct tool *tool, const char *field,
                struct refusal *r) CRIA_CHECK;

@@ -14,7 +14,10 @@
 #include "base/json_write.h"
 #include "base/utf8.h"
 
-const char *word_finish(enum finish f) { return f == FINISH_STOP ? "stop" : "length"; }
+const char *word_finish(const struct choice *c)
+{
+    return c->finish != FINISH_STOP ? "length" : c->n_calls ? "tool_calls" : "stop";
+}
 
 /* ---- log-probabilities ---- */
 
@@ -201,39 +204,59 @@ static void write_usage(struct json_writer *w, const struct generation *g)
 
 /* ---- chunks ---- */
 
-/* text NULL: an empty delta; `is_first`: the delta names the role. */
-static void write_chunk(struct generation *g, int32_t i_choice, const char *text, size_t n_text,
-                        bool is_first, const struct worker_event *ev, struct buf *out)
+/* `finish` NULL: more comes. */
+static void close_chunk(struct json_writer *w, const struct generation *g, const char *finish)
 {
-    struct buf lp[CHOICE_LOGPROBS];
-    const bool has_lp = ev && ev->sampled;
-    for (int k = 0; k < CHOICE_LOGPROBS; k++) buf_init(&lp[k], 1 << 16);
-    if (has_lp && g->api == GEN_CHAT) word_chat_logprob(g, &lp[0], ev->sampled);
-    if (has_lp && g->api == GEN_TEXT) text_logprobs(g, &g->choice[i_choice], lp, ev->sampled);
+    json_key_cstring(w, "finish_reason", finish);
+    json_end(w);
+    json_end(w);
+    if (g->params.has_usage) json_key_cstring(w, "usage", NULL);
+    json_end(w);
+    buf_puts(w->out, "\n\n");
+}
+
+static struct json_writer open_chunk(const struct generation *g, int32_t i_choice, struct buf *out)
+{
     buf_puts(out, "data: ");
     struct json_writer w = json_writer(out);
     open_frame(&w, g, true);
     json_object(&w);
     json_key_int(&w, "index", i_choice);
+    return w;
+}
+
+static void write_delta(struct json_writer *w, const struct generation *g, const struct piece *p,
+                        bool is_first)
+{
+    json_key(w, "delta");
+    json_object(w);
+    if (is_first) json_key_cstring(w, "role", "assistant");
+    if (p->kind == PIECE_TEXT) {
+        json_key(w, "content");
+        json_string(w, p->text, p->n_text);
+    } else {
+        word_call_delta(w, g, p);
+    }
+    json_end(w);
+}
+
+/* `is_first`: the delta names the role. */
+static void write_chunk(struct generation *g, const struct piece *p, bool is_first,
+                        const char *finish, struct buf *out)
+{
+    struct buf lp[CHOICE_LOGPROBS];
+    for (int k = 0; k < CHOICE_LOGPROBS; k++) buf_init(&lp[k], 1 << 16);
+    if (p->sampled && g->api == GEN_CHAT) word_chat_logprob(g, &lp[0], p->sampled);
+    if (p->sampled && g->api == GEN_TEXT) text_logprobs(g, &g->choice[p->i_choice], lp, p->sampled);
+    struct json_writer w = open_chunk(g, p->i_choice, out);
     if (g->api == GEN_CHAT) {
-        json_key(&w, "delta");
-        json_object(&w);
-        if (is_first) json_key_cstring(&w, "role", "assistant");
-        json_key(&w, "content");
-        json_string(&w, text, n_text);
-        json_end(&w);
+        write_delta(&w, g, p, is_first);
     } else {
         json_key(&w, "text");
-        json_string(&w, text, n_text);
+        json_string(&w, p->text, p->n_text);
     }
-    write_logprobs(&w, g, has_lp ? lp : NULL);
-    json_key_cstring(&w, "finish_reason",
-                     ev && ev->finish != FINISH_NONE ? word_finish(ev->finish) : NULL);
-    json_end(&w);
-    json_end(&w);
-    if (g->params.has_usage) json_key_cstring(&w, "usage", NULL);
-    json_end(&w);
-    buf_puts(out, "\n\n");
+    write_logprobs(&w, g, p->sampled ? lp : NULL);
+    close_chunk(&w, g, finish);
     for (int k = 0; k < CHOICE_LOGPROBS; k++) buf_release(&lp[k]);
 }
 
@@ -248,43 +271,34 @@ static bool word_first(struct generation *g, int32_t i_choice, struct buf *out)
 {
     struct buf prompt;
     if (g->api == GEN_CHAT) {
-        write_chunk(g, i_choice, "", 0, true, NULL, out);
+        write_chunk(g, &(struct piece){.i_choice = i_choice, .text = ""}, true, NULL, out);
         return true;
     }
     if (!g->params.echoes) return false;
     buf_init(&prompt, MAX_BODY_BYTES * 2);
     prompt_text(g, i_choice, &prompt);
     const bool ok = !prompt.is_failed && prompt.n_bytes > 0;
-    if (ok) write_chunk(g, i_choice, prompt.data, prompt.n_bytes, false, NULL, out);
+    const struct piece p = {.i_choice = i_choice, .text = prompt.data, .n_text = prompt.n_bytes};
+    if (ok) write_chunk(g, &p, false, NULL, out);
     buf_release(&prompt);
     return ok;
 }
 
 /* The end of a chat's choice is a chunk of its own with an empty delta, as clients expect. */
-static void word_chunk(struct generation *g, const struct worker_event *ev, struct buf *out)
+static void word_chunk(struct generation *g, const struct piece *p, struct buf *out)
 {
-    struct worker_event last = *ev;
-    const bool is_split = g->api == GEN_CHAT && ev->finish != FINISH_NONE;
-    last.finish = is_split ? FINISH_NONE : ev->finish;
-    if (ev->n_text || ev->sampled || !is_split)
-        write_chunk(g, ev->i_choice, ev->text, ev->n_text, false, &last, out);
+    const char *finish = p->finish != FINISH_NONE ? word_finish(&g->choice[p->i_choice]) : NULL;
+    const bool is_split = g->api == GEN_CHAT && finish;
+    if (p->kind == PIECE_CALL_END) return;
+    if (p->n_text || p->sampled || p->kind == PIECE_CALL || !is_split)
+        write_chunk(g, p, false, is_split ? NULL : finish, out);
     if (!is_split) return;
-    const char *finish = word_finish(ev->finish);
-    buf_puts(out, "data: ");
-    struct json_writer w = json_writer(out);
-    open_frame(&w, g, true);
-    json_object(&w);
-    json_key_int(&w, "index", ev->i_choice);
+    struct json_writer w = open_chunk(g, p->i_choice, out);
     json_key(&w, "delta");
     json_object(&w);
     json_end(&w);
     json_key_cstring(&w, "logprobs", NULL);
-    json_key_cstring(&w, "finish_reason", finish);
-    json_end(&w);
-    json_end(&w);
-    if (g->params.has_usage) json_key_cstring(&w, "usage", NULL);
-    json_end(&w);
-    buf_puts(out, "\n\n");
+    close_chunk(&w, g, finish);
 }
 
 static void word_usage_chunk(struct generation *g, struct buf *out)
@@ -320,7 +334,11 @@ static void write_message(struct json_writer *w, const struct choice *c)
     json_object(w);
     json_key_cstring(w, "role", "assistant");
     json_key(w, "content");
-    json_string(w, c->text.data ? c->text.data : "", c->text.n_bytes);
+    if (c->n_calls && c->text.n_bytes == 0)
+        json_null(w);
+    else
+        json_string(w, c->text.data ? c->text.data : "", c->text.n_bytes);
+    if (c->n_calls) word_calls(w, c);
     json_key_cstring(w, "refusal", NULL);
     json_key(w, "annotations");
     json_array(w);
@@ -353,7 +371,7 @@ static void word_whole(struct generation *g, struct buf *out)
         else
             write_choice_text(&w, g, i);
         write_logprobs(&w, g, g->params.wants_logprobs ? c->logprobs : NULL);
-        json_key_cstring(&w, "finish_reason", word_finish(c->finish));
+        json_key_cstring(&w, "finish_reason", word_finish(c));
         json_end(&w);
     }
     json_end(&w);
@@ -364,6 +382,7 @@ static void word_whole(struct generation *g, struct buf *out)
 const struct wording wording_chat = {
     .id_prefix = "chatcmpl-",
     .reads_as = GEN_CHAT,
+    .has_calls = true,
     .first = word_first,
     .chunk = word_chunk,
     .end = word_end,

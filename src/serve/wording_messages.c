@@ -89,17 +89,17 @@ static bool word_first(struct generation *g, int32_t i_choice, struct buf *out)
     return true;
 }
 
-static void word_chunk(struct generation *g, const struct worker_event *ev, struct buf *out)
+static void word_chunk(struct generation *g, const struct piece *p, struct buf *out)
 {
     (void)g;
-    if (ev->n_text == 0) return;
+    if (p->n_text == 0) return;
     struct json_writer w = open_event("content_block_delta", out);
     json_key_int(&w, "index", 0);
     json_key(&w, "delta");
     json_object(&w);
     json_key_cstring(&w, "type", "text_delta");
     json_key(&w, "text");
-    json_string(&w, ev->text, ev->n_text);
+    json_string(&w, p->text, p->n_text);
     json_end(&w);
     close_event(&w);
 }

@@ -233,16 +233,16 @@ static void open_message(struct generation *g, struct buf *out)
     word_part(g, "response.content_part.added", false, out);
 }
 
-static void word_chunk(struct generation *g, const struct worker_event *ev, struct buf *out)
+static void word_chunk(struct generation *g, const struct piece *p, struct buf *out)
 {
     struct buf logprobs;
-    if (ev->n_text == 0 && !ev->sampled) return;
+    if (p->n_text == 0 && !p->sampled) return;
     if (!g->n_opened) open_message(g, out);
     buf_init(&logprobs, 1 << 16);
-    if (ev->sampled) word_chat_logprob(g, &logprobs, ev->sampled);
+    if (p->sampled) word_chat_logprob(g, &logprobs, p->sampled);
     struct json_writer w = open_text_event(g, "response.output_text.delta", out);
     json_key(&w, "delta");
-    json_string(&w, ev->text, ev->n_text);
+    json_string(&w, p->text, p->n_text);
     json_key(&w, "logprobs");
     json_array(&w);
     if (logprobs.n_bytes) json_raw(&w, logprobs.data, logprobs.n_bytes);
