@@ -182,8 +182,8 @@ void generation_cancel_all(struct server *s);
 void generation_free_all(struct server *s);
 
 /* ---- stored.c ---- */
-/* Answers GET and DELETE of the stored response whose id is `rest`. */
-void stored_response(struct exchange *ex, const char *rest);
+/* Answers GET and DELETE of the stored response ID, and GET of ID/input_items. */
+void stored_response(struct exchange *ex, const char *path);
 /* The client is gone. */
 void stored_abandon(struct stored *st);
 

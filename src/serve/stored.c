@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * stored.c - requests that the store answers: stored responses are read and deleted.
+ * stored.c - requests that the store answers: stored responses are read, listed and deleted.
  *
  * A request waits for its job; if its client leaves meanwhile, the job is done and nobody is told.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,11 @@ struct stored {
     struct vault_job job;
     struct exchange *ex; /* NULL: the client is gone */
     reply_fn *reply;
+    struct page { /* of a list */
+        int32_t limit;
+        bool is_rising;             /* the oldest first */
+        char after[VAULT_ID_BYTES]; /* "": from the beginning */
+    } page;
 };
 
 static void hear(struct vault_job *job)
@@ -44,28 +50,29 @@ static void hear(struct vault_job *job)
 
 void stored_abandon(struct stored *st) { st->ex = NULL; }
 
-/* The id in the path: letters, digits, - and _. */
-static bool read_id(const char *rest, char id[VAULT_ID_BYTES], struct refusal *r)
+/* The id at the beginning of `path`: letters, digits, - and _; *rest what follows it. */
+static bool read_id(const char *path, char id[VAULT_ID_BYTES], const char **rest, struct refusal *r)
 {
     static const char allowed[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
-    const size_t n = strspn(rest, allowed);
-    if (n == 0 || rest[n] || n >= VAULT_ID_BYTES)
+    const size_t n = strspn(path, allowed);
+    *rest = path + n;
+    if (n == 0 || (path[n] && path[n] != '/') || n >= VAULT_ID_BYTES)
         return refuse(r, REFUSAL_NO_ROUTE, NULL,
                       "there is nothing of this name; ids have letters, digits, - and _");
-    memcpy(id, rest, n + 1);
+    memcpy(id, path, n);
+    id[n] = '\0';
     return true;
 }
 
-static void begin(struct exchange *ex, enum vault_op op, const char *rest, reply_fn *reply)
+/* Submits `op`; takes the answer when it comes. */
+static void begin(struct exchange *ex, enum vault_op op, const char *id, reply_fn *reply,
+                  const struct page *page)
 {
     struct refusal r = {0};
-    char id[VAULT_ID_BYTES];
     struct stored *st = calloc(1, sizeof *st);
-    const bool ok = (st || refuse(&r, REFUSAL_SERVER, NULL, "no memory for the request")) &&
-                    read_id(rest, id, &r);
-    if (!ok) {
-        free(st);
+    if (!st) {
+        refuse(&r, REFUSAL_SERVER, NULL, "no memory for the request");
         exchange_refuse(ex, &r);
         return;
     }
@@ -74,6 +81,7 @@ static void begin(struct exchange *ex, enum vault_op op, const char *rest, reply
     st->job.user = st;
     st->ex = ex;
     st->reply = reply;
+    if (page) st->page = *page;
     ex->stored = st;
     vault_submit(ex->server->vault, &st->job);
 }
@@ -97,9 +105,98 @@ static void reply_deleted(struct stored *st, struct buf *out, struct refusal *r)
     json_end(&w);
 }
 
-void stored_response(struct exchange *ex, const char *rest)
+/* The items in the order that was asked for, those of one page. */
+static void reply_items(struct stored *st, struct buf *out, struct refusal *r)
+{
+    struct err err = {0};
+    const struct page *p = &st->page;
+    const struct buf *doc = &st->job.doc;
+    const char *id = NULL, *first = NULL, *last = NULL;
+    struct json_doc *d = json_parse(doc->data, doc->n_bytes, doc->n_bytes, "the store", &err);
+    if (!d) {
+        refuse_err(r, NULL, &err);
+        return;
+    }
+    const size_t n = json_len(json_root(d));
+    bool has_begun = !p->after[0], has_more = false;
+    int32_t n_written = 0;
+    struct json_writer w = json_writer(out);
+    json_object(&w);
+    json_key_cstring(&w, "object", "list");
+    json_key(&w, "data");
+    json_array(&w);
+    for (size_t i = 0; i < n; i++) {
+        const struct json item = json_at(json_root(d), p->is_rising ? i : n - 1 - i);
+        if (!json_str(json_get(item, "id"), &id, NULL)) continue;
+        if (has_begun && n_written == p->limit) has_more = true;
+        if (has_begun && n_written < p->limit) {
+            json_copy(&w, item);
+            first = first ? first : id;
+            last = id;
+            n_written++;
+        }
+        if (strcmp(id, p->after) == 0) has_begun = true;
+    }
+    json_end(&w);
+    json_key_cstring(&w, "first_id", first);
+    json_key_cstring(&w, "last_id", last);
+    json_key_boolean(&w, "has_more", has_more);
+    json_end(&w);
+    json_free(d);
+}
+
+/* A whole number of the query from `least` to `most`. */
+static bool read_number(const struct evkeyvalq *query, const char *name, int32_t least,
+                        int32_t most, int32_t *out, struct refusal *r)
+{
+    const char *s = evhttp_find_header(query, name);
+    char *end = NULL;
+    if (!s) return true;
+    errno = 0;
+    const long v = strtol(s, &end, 10);
+    if (end == s || *end || errno || v < least || v > most)
+        return refuse(r, REFUSAL_VALUE, name, "%s: \"%.40s\"; give a whole number from %d to %d",
+                      name, s, (int)least, (int)most);
+    *out = (int32_t)v;
+    return true;
+}
+
+static bool read_page(struct exchange *ex, struct page *p, struct refusal *r)
+{
+    struct evkeyvalq query;
+    const char *text = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(ex->req));
+    *p = (struct page){.limit = 20};
+    if (evhttp_parse_query_str(text ? text : "", &query) != 0)
+        return refuse(r, REFUSAL_VALUE, NULL, "the query cannot be read; give name=value&...");
+    const char *order = evhttp_find_header(&query, "order");
+    const char *after = evhttp_find_header(&query, "after");
+    bool ok = read_number(&query, "limit", 1, 100, &p->limit, r);
+    p->is_rising = order && strcmp(order, "asc") == 0;
+    if (ok && order && !p->is_rising && strcmp(order, "desc") != 0)
+        ok = refuse(r, REFUSAL_VALUE, "order", "order: give asc or desc");
+    if (after) snprintf(p->after, sizeof p->after, "%s", after);
+    evhttp_clear_headers(&query);
+    return ok;
+}
+
+void stored_response(struct exchange *ex, const char *path)
 {
     const bool deletes = evhttp_request_get_command(ex->req) == EVHTTP_REQ_DELETE;
-    begin(ex, deletes ? VAULT_DELETE_RESPONSE : VAULT_GET_RESPONSE, rest,
-          deletes ? reply_deleted : reply_doc);
+    const char *rest = NULL;
+    char id[VAULT_ID_BYTES];
+    struct page page;
+    struct refusal r = {0};
+    bool ok = read_id(path, id, &rest, &r);
+    const bool is_list = ok && !deletes && strcmp(rest, "/input_items") == 0;
+    if (ok && *rest && !is_list)
+        ok = refuse(&r, REFUSAL_NO_ROUTE, NULL, "there is nothing at this path");
+    if (ok && is_list) ok = read_page(ex, &page, &r);
+    if (!ok)
+        exchange_refuse(ex, &r);
+    else if (is_list)
+        begin(ex, VAULT_GET_INPUT, id, reply_items, &page);
+    else if (deletes)
+        begin(ex, VAULT_DELETE_RESPONSE, id, reply_deleted, NULL);
+    else
+        begin(ex, VAULT_GET_RESPONSE, id, reply_doc, NULL);
 }

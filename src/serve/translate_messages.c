@@ -196,6 +196,8 @@ static bool write_input(const struct shape_ask *a, struct json_writer *w, struct
     if (json_type(a->input) != JSON_ARRAY)
         return refuse(r, json_type(a->input) == JSON_NONE ? REFUSAL_MISSING : REFUSAL_VALUE,
                       "messages", "messages: it is %s; give an array", json_type_name(a->input));
+    if (json_len(a->input) == 0)
+        return refuse(r, REFUSAL_VALUE, "messages", "messages: it is empty; give one at least");
     json_key(w, "messages");
     json_array(w);
     write_system(a, w, origins);
@@ -252,13 +254,38 @@ static bool write_tool_choice(struct json_writer *w, struct json choice, struct 
     return true;
 }
 
+/* Only a schema has an effect; how hard to think has none here. */
+static bool write_format(struct json_writer *w, struct json config, struct refusal *r)
+{
+    const struct json format = json_get(config, "format");
+    if (json_type(config) != JSON_OBJECT)
+        return refuse(r, REFUSAL_VALUE, "output_config", "output_config: it is %s; give an object",
+                      json_type_name(config));
+    if (json_type(format) <= JSON_NULL) return true;
+    json_key(w, "response_format");
+    if (!json_is_word(json_get(format, "type"), "json_schema")) {
+        json_copy(w, format);
+        return true;
+    }
+    json_object(w);
+    json_key_cstring(w, "type", "json_schema");
+    json_key(w, "json_schema");
+    json_object(w);
+    json_key_cstring(w, "name", "output");
+    json_key_copy(w, "schema", json_get(format, "schema"), "null");
+    json_end(w);
+    json_end(w);
+    return true;
+}
+
 static bool write_chat(const struct shape_ask *a, struct json chain, size_t n_left_out,
                        struct json_writer *w, struct buf *origins, struct refusal *r)
 {
     (void)chain, (void)n_left_out;
     return write_input(a, w, origins, r) &&
            (json_type(a->tools) == JSON_NONE || write_tools(w, a->tools, r)) &&
-           (json_type(a->tool_choice) == JSON_NONE || write_tool_choice(w, a->tool_choice, r));
+           (json_type(a->tool_choice) == JSON_NONE || write_tool_choice(w, a->tool_choice, r)) &&
+           (json_type(a->format) == JSON_NONE || write_format(w, a->format, r));
 }
 
 /* ---- the table ---- */
@@ -266,7 +293,9 @@ static bool write_chat(const struct shape_ask *a, struct json chain, size_t n_le
 static bool read_thinking(void *out, struct json v, const char *name, struct refusal *r)
 {
     (void)out;
+    /* adaptive: as the model likes, and it does not */
     return json_is_word(json_get(v, "type"), "disabled") ||
+           json_is_word(json_get(v, "type"), "adaptive") ||
            refuse(r, REFUSAL_UNSUPPORTED, name, "%s: this server does not do it; leave it out",
                   name);
 }
@@ -287,12 +316,16 @@ static const struct field fields[] = {
     {"stream",           FIELD_COPIED,  0, 0,  0,               NULL},
     {"tools",            FIELD_JSON,    0, 0,  AT(tools),       NULL},
     {"tool_choice",      FIELD_JSON,    0, 0,  AT(tool_choice), NULL},
+    {"output_config",    FIELD_JSON,    0, 0,  AT(format),      NULL},
     {"seed",             FIELD_COPIED,  0, 0,  0,               NULL},
     {"thinking",         FIELD_OTHER,   0, 0,  0,               read_thinking},
     {"mcp_servers",      FIELD_REFUSED, 0, 0,  0,               NULL},
     {"container",        FIELD_REFUSED, 0, 0,  0,               NULL},
     {"context_management", FIELD_REFUSED, 0, 0, 0,              NULL},
     {"metadata",         FIELD_IGNORED, 0, 0,  0,               NULL},
+    {"cache_control",    FIELD_IGNORED, 0, 0,  0,               NULL},
+    {"inference_geo",    FIELD_IGNORED, 0, 0,  0,               NULL},
+    {"speed",            FIELD_IGNORED, 0, 0,  0,               NULL},
     {"service_tier",     FIELD_IGNORED, 0, 0,  0,               NULL},
     {0},
     /* clang-format on */
@@ -300,6 +333,8 @@ static const struct field fields[] = {
 
 static const struct rename renames[] = {
     {"stop_sequences", "stop"},
+    {"output_config.format.schema", "response_format.json_schema.schema"},
+    {"output_config.format", "response_format"},
     {0},
 };
 

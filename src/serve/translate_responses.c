@@ -193,6 +193,8 @@ static bool write_input(const struct shape_ask *a, struct json chain, size_t n_l
     if (type != JSON_NONE && type != JSON_STRING && type != JSON_ARRAY)
         return refuse(r, REFUSAL_VALUE, "input", "input: it is %s; give a string or an array",
                       json_type_name(a->input));
+    if (type == JSON_ARRAY && json_len(a->input) == 0 && json_type(chain) == JSON_NONE)
+        return refuse(r, REFUSAL_VALUE, "input", "input: it is empty; give one item at least");
     write_system(w, a->system, origins);
     if (!write_items(&it, chain, true, &n_left_out)) return false;
     if (type == JSON_STRING) {

@@ -70,6 +70,12 @@ sed -i 's/"auto"/"disabled"/' "$dir/long"
 post /v1/responses "@$dir/long" -H "$alice" && [ "$status" = 400 ] && py 'd["error"]["code"] == "context_length_exceeded" and d["error"]["param"] == "input"'
 say $? "and refused when it may not"
 
+get "/v1/responses/$second/input_items" -H "$alice" && py 'd["object"] == "list" and len(d["data"]) == 1 and d["data"][0]["content"] == [{"type":"input_text","text":"And of Germany?"}] and d["first_id"] == d["data"][0]["id"] and not d["has_more"]' &&
+	post /v1/responses "{\"input\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"b\"},{\"role\":\"user\",\"content\":\"c\"}],\"max_output_tokens\":1}" -H "$alice" && items="/v1/responses/$(field id)/input_items" &&
+	get "$items?limit=2" -H "$alice" && py '[i["content"] for i in d["data"]] == ["c","b"] and d["has_more"]' && last=$(field last_id) && get "$items?limit=2&after=$last" -H "$alice" && py '[i["content"] for i in d["data"]] == ["a"] and not d["has_more"]' &&
+	get "$items?order=asc" -H "$alice" && py '[i["content"] for i in d["data"]] == ["a","b","c"]' && get "$items?limit=0" -H "$alice" && [ "$status" = 400 ] && get "$items?order=x" -H "$alice" && [ "$status" = 400 ] && get "$items" -H "$bob" && [ "$status" = 404 ]
+say $? "the items that it was asked with"
+
 # ---- messages ----
 post /v1/messages "{$asked,\"max_tokens\":16}" -H 'X-Api-Key: sk-alice' -H 'anthropic-version: 2023-06-01' && [ "$status" = 200 ] && header 'request-id: req-' && py "d['type'] == 'message' and d['role'] == 'assistant' and d['content'] == [{'type':'text','text':'$paris'}] and d['stop_reason'] == 'end_turn' and (u := d['usage'])['input_tokens'] + u['cache_read_input_tokens'] == 26 and u['output_tokens'] == 7"
 say $? "Anthropic's messages"
@@ -95,7 +101,8 @@ done <<'ROWS'
 /v1/responses|{}|400|missing_required_parameter|'input'|input
 /v1/responses|[]|400|invalid_json||array
 /v1/responses|{"input":7}|400|invalid_value|'input'|a number
-/v1/responses|{"input":[]}|400|invalid_value|'input'|0
+/v1/responses|{"input":[]}|400|invalid_value|'input'|empty
+/v1/responses|{"input":[],"instructions":"s"}|400|invalid_value|'input'|empty
 /v1/responses|{"input":[7]}|400|invalid_value|'input[0]'|object
 /v1/responses|{"input":[{"role":"user","content":"x"},{"type":"item_reference","id":"i"}]}|400|unsupported_parameter|'input[1]'|item_reference
 /v1/responses|{"input":[{"role":"king","content":"x"}],"instructions":"s"}|400|invalid_value|'input[0].role'|input[0].role: "king"
@@ -121,6 +128,7 @@ done <<'ROWS'
 /v1/responses|{"input":"x","model":"gpt-4o"}|404|model_not_found|'model'|gpt-4o
 /v1/messages|{}|400|invalid_request_error||messages
 /v1/messages|{"messages":[]}|400|invalid_request_error||messages
+/v1/messages|{"messages":[],"system":"s"}|400|invalid_request_error||messages: it is empty
 /v1/messages|{"messages":[{"role":"system","content":"x"}]}|400|invalid_request_error||messages[0].role
 /v1/messages|{"messages":[{"role":"user","content":"x"},{"role":"assistant","content":[{"type":"text","text":7}]}],"system":"s"}|400|invalid_request_error||messages[1].content
 /v1/messages|{"messages":[{"role":"user","content":[{"type":"image","source":{}}]}]}|400|invalid_request_error||image

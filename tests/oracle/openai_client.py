@@ -165,6 +165,69 @@ def completions_scored():
                                                                              stream=True))
 
 
+RESPONSE = dict(instructions="Answer the question correctly.", input="What is the capital of France?", temperature=0,
+                max_output_tokens=20)
+
+
+def responses():
+    r = client.responses.create(model=MODEL, metadata={"a": "b"}, **RESPONSE)
+    assert r.output_text == PARIS and r.status == "completed" and r.error is None and r.metadata == {"a": "b"}
+    assert r.usage.input_tokens == 26 and r.usage.output_tokens == 7 and r.usage.input_tokens_details.cached_tokens >= 0
+    again = client.responses.retrieve(r.id)
+    assert again == r
+    items = list(client.responses.input_items.list(r.id))
+    assert len(items) == 1 and items[0].content[0].text == RESPONSE["input"], items
+    n = client.responses.create(model=MODEL, previous_response_id=r.id, input="And of Germany?", temperature=0, max_output_tokens=20)
+    assert n.output_text == "The capital of Germany is Berlin." and n.previous_response_id == r.id
+    assert client.responses.input_tokens.count(model=MODEL, previous_response_id=r.id, input="And of Germany?").input_tokens == 59
+    client.responses.delete(r.id)
+    refused(openai.NotFoundError, None, lambda: client.responses.retrieve(r.id))
+    refused(openai.BadRequestError, "previous_response_id",
+            lambda: client.responses.create(model=MODEL, previous_response_id=n.id, input="x"))
+
+
+def responses_items():
+    said = [{"role": "user", "content": [{"type": "input_text", "text": "What is the capital of France?"}]}]
+    said.insert(0, {"role": "developer", "content": "Answer the question correctly."})
+    first = client.responses.create(model=MODEL, input=said, temperature=0, max_output_tokens=20, store=False)
+    said += [o.model_dump() for o in first.output]
+    said += [{"role": "user", "content": "And of Germany?"}]
+    r = client.responses.create(model=MODEL, input=said, temperature=0, max_output_tokens=20, truncation="auto")
+    assert "Berlin" in r.output_text, r.output_text
+
+
+def responses_stream():
+    events = list(client.responses.create(model=MODEL, stream=True, **RESPONSE))
+    assert [e.sequence_number for e in events] == list(range(len(events)))
+    assert events[0].type == "response.created" and events[-1].type == "response.completed"
+    assert "".join(e.delta for e in events if e.type == "response.output_text.delta") == PARIS
+    with client.responses.stream(model=MODEL, **RESPONSE) as s:
+        assert "response.output_text.done" in [e.type for e in s]
+        assert s.get_final_response().output_text == PARIS
+    cut = list(client.responses.create(model=MODEL, input="Tell me a story.", max_output_tokens=3, stream=True))
+    assert cut[-1].type == "response.incomplete" and cut[-1].response.incomplete_details.reason == "max_output_tokens"
+
+
+def responses_parse():
+    import pydantic
+
+    class City(pydantic.BaseModel):
+        name: str = pydantic.Field(max_length=20)
+        is_capital: bool
+
+    r = client.responses.parse(model=MODEL, text_format=City, **{**RESPONSE, "max_output_tokens": 60})
+    assert isinstance(r.output_parsed, City), r
+    with client.responses.stream(model=MODEL, text_format=City, **{**RESPONSE, "max_output_tokens": 60}) as s:
+        list(s)
+        assert isinstance(s.get_final_response().output_parsed, City)
+
+
+def responses_logprobs():
+    r = client.responses.create(model=MODEL, include=["message.output_text.logprobs"], top_logprobs=3, **RESPONSE)
+    lp = r.output[0].content[0].logprobs
+    assert [t.token for t in lp[:3]] == ["The", " capital", " of"] and len(lp[0].top_logprobs) == 3
+
+
 def refused(kind, param, call):
     try:
         call()
@@ -204,8 +267,8 @@ def asynchronous():
 
 failed = 0
 tests = [models_list, chat, chat_stream, chat_stream_helper, chat_many, chat_logprobs, chat_stream_logprobs, chat_early_close,
-         completions, completions_stream, completions_scored, embeddings, structured_parse, structured_stream, structured_object, structured_extras, errors,
-         asynchronous]
+         completions, completions_stream, completions_scored, embeddings, structured_parse, structured_stream, structured_object,
+         structured_extras, errors, asynchronous, responses, responses_items, responses_stream, responses_parse, responses_logprobs]
 for i, test in enumerate(tests, 1):
     try:
         test()
