@@ -147,6 +147,21 @@ static bool make_twos(struct bpe *b, const char *name, struct err *err)
     return true;
 }
 
+/* Tokens of one character of three bytes: most of what Chinese and Japanese are written in. */
+static bool make_wide(struct bpe *b, const struct vocab *v, const char *name, struct err *err)
+{
+    b->wide = calloc(BPE_WIDE, sizeof *b->wide);
+    if (!b->wide)
+        return err_set(err, ERR_MEMORY, "%s: no memory for wide characters; close other programs",
+                       name);
+    for (int32_t i = 0; i < v->n_tokens; i++) {
+        const uint8_t *s = (const uint8_t *)v->tokens[i].bytes;
+        const uint32_t at = v->tokens[i].n_bytes == 3 ? bpe_wide(s) : BPE_WIDE;
+        if (at < BPE_WIDE) b->wide[at] = token_index_find(&b->index, s, 3) + 1;
+    }
+    return true;
+}
+
 /* Marks the tokens that their own bytes are merged to. */
 static void mark_whole(struct bpe *b, const struct vocab *v)
 {
@@ -173,7 +188,7 @@ bool bpe_init(struct bpe *b, const struct vocab *v, const struct pretok_family *
         b->byte_id[i] = token_index_find(&b->index, &(uint8_t){(uint8_t)i}, 1);
     b->has_small_ranks = v->n_merges < (int32_t)MERGE_SMALL_RANK;
     if ((v->merges && !make_pairs(b, v, name, err)) || !make_twos(b, name, err) ||
-        !bpe_search_init(&b->search, v, name, err)) {
+        !make_wide(b, v, name, err) || !bpe_search_init(&b->search, v, name, err)) {
         bpe_release(b);
         return false;
     }
@@ -188,6 +203,8 @@ void bpe_release(struct bpe *b)
     free(b->pair);
     free(b->maybe_pair);
     free(b->two);
+    free(b->wide);
+    b->wide = NULL;
     b->two = NULL;
     b->pair = NULL;
     b->maybe_pair = NULL;

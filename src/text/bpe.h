@@ -34,6 +34,16 @@ struct bpe_two {   /* two bytes side by side */
     int32_t made;
 };
 
+/* The place of a well-formed-looking character of three bytes in a table of BPE_WIDE, which is the
+ * character itself; BPE_WIDE if s[0..2] is none. */
+enum { BPE_WIDE = 1 << 16 };
+
+static inline uint32_t bpe_wide(const uint8_t *s)
+{
+    if ((s[0] & 0xF0) != 0xE0 || (s[1] & 0xC0) != 0x80 || (s[2] & 0xC0) != 0x80) return BPE_WIDE;
+    return (s[0] & 0xFu) << 12 | (s[1] & 0x3Fu) << 6 | (s[2] & 0x3Fu);
+}
+
 struct bpe {
     const struct pretok_family *family;
     struct token_index index;
@@ -42,6 +52,7 @@ struct bpe {
     unsigned pair_shift;
     size_t pair_mask;
     struct bpe_two *two;  /* [256 * 256], by the first byte, then the second */
+    int32_t *wide;        /* [BPE_WIDE], by bpe_wide(): the token of that character + 1, 0: none */
     bool has_small_ranks; /* see merge.h */
     struct bpe_search search;
     int32_t byte_id[256]; /* -1: the vocabulary has no such byte, which is dropped */

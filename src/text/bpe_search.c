@@ -25,13 +25,14 @@
  *       make every byte cost milliseconds. Each piece has a budget of steps in proportion to its
  *       bytes, some ten times what real text takes; when it is used up the piece is merged.
  *
- * The longest token at a position is found by length: the first 3, 4 and 6 bytes name the lengths
- * that tokens with these beginnings have, and each is asked of the index, from the longest on.
+ * The longest token at a position is found by length: tables name the lengths that tokens with
+ * these first bytes have (bpe_lengths.c), and each is asked of the index, from the longest on. The
+ * same tables often tell that two neighbours stay apart: has_no_joint().
  *
- * The tables of lengths take 608 KB; what tokens are made of (16 bytes each, 2 MB for Llama 3, zero
- * pages until used) costs nothing at the start: a part is made on first use. It is the one thing in
- * a tokenizer that encoding writes; every thread would write the same, and the state, released
- * last, says when the rest may be read.
+ * What tokens are made of (24 bytes each, 3 MB for Llama 3, zero pages until used) costs nothing
+ * at the start: a part is made on first use. It is the one thing in a tokenizer that encoding
+ * writes; every thread would write the same, and the state, released last, says when the rest may
+ * be read.
  */
 #include "text/bpe_search.h"
 
@@ -45,7 +46,7 @@ enum { PART_UNKNOWN, PART_BYTE, PART_MERGED }; /* and at the other end: */
 #define PART_LONG (UINT32_MAX - 1)             /* nobody asked: see I2 */
 #define PART_NEVER UINT32_MAX                  /* merging its bytes gives other tokens */
 
-enum { OF_3_LOG2 = 15, OF_4_LOG2 = 16, OF_6_LOG2 = 17, LONG_BYTES = 37, ASKED_OFTEN = 256 };
+enum { ASKED_OFTEN = 256, WIDE = 0xE0 };
 enum { BUDGET_PER_BYTE = 64, BUDGET_OF_PIECE = 4096, COST_OF_MERGE = 64 }; /* I3 */
 static_assert(MERGE_MEMO_SLOTS == 1 << 13, "the memo is indexed by 13 bits");
 static_assert(VOCAB_MAX_TOKENS < 1 << 30, "an id leaves two bits of a slot");
@@ -53,6 +54,19 @@ static_assert(VOCAB_MAX_TOKENS < 1 << 30, "an id leaves two bits of a slot");
 /* ---- what a token is made of ---- */
 
 static struct bpe_part *part_at(const struct bpe *b, int32_t id) { return &b->search.part[id]; }
+
+static inline uint32_t part_state(const struct bpe *b, int32_t id);
+
+/* The lengths of a token of `n_bytes` and of the symbols that it begins with (ends in), the longest
+ * of which is its `half`; 0 if that is too long or odd. */
+static uint32_t spine_of(const struct bpe *b, uint32_t n_bytes, int32_t half, bool is_right)
+{
+    part_state(b, half);
+    const struct bpe_part *p = part_at(b, half);
+    const uint32_t below =
+        atomic_load_explicit(is_right ? &p->right_spine : &p->left_spine, memory_order_relaxed);
+    return below ? (uint32_t)1 << n_bytes | below : 0;
+}
 
 static uint32_t make_part(const struct bpe *b, int32_t id)
 {
@@ -75,7 +89,14 @@ static uint32_t make_part(const struct bpe *b, int32_t id)
         if (rank != MERGE_NONE && made == id)
             state = t->n_bytes > 2 && highest >= rank ? PART_ODD : rank + PART_MERGED;
     }
+    uint32_t left_spine = state == PART_BYTE ? 2 : 0, right_spine = left_spine;
+    if (state > PART_BYTE && state < PART_ODD && t->n_bytes < 32) {
+        left_spine = spine_of(b, t->n_bytes, half[0], false);
+        right_spine = spine_of(b, t->n_bytes, half[1], true);
+    }
     atomic_store_explicit(&part->n_bytes, t->n_bytes, memory_order_relaxed);
+    atomic_store_explicit(&part->left_spine, left_spine, memory_order_relaxed);
+    atomic_store_explicit(&part->right_spine, right_spine, memory_order_relaxed);
     atomic_store_explicit(&part->left, half[0], memory_order_relaxed);
     atomic_store_explicit(&part->right, half[1], memory_order_relaxed);
     atomic_store_explicit(&part->state, state, memory_order_release); /* with part_state() */
@@ -93,36 +114,50 @@ static inline uint32_t part_bytes(const struct bpe *b, int32_t id)
     return atomic_load_explicit(&part_at(b, id)->n_bytes, memory_order_relaxed);
 }
 
+/* A search under way: the tokens so far are out->id[n_before..), and end at `at`. */
+struct search {
+    const struct bpe_text *text;
+    const uint8_t *s;
+    size_t n, at, n_before;
+    size_t most;     /* bytes that the next token may have */
+    size_t at_known; /* a place, mostly of the last token, and what lengths_at() said of it */
+    uint32_t known;
+    uint64_t *dead;
+    struct merge_scratch *scratch;
+    struct ids *out;
+};
+
 /* ---- neighbours ---- */
 
 enum verdict { STAYS_APART, MEETS, UNDECIDED };
 
 /* By merging the bytes of both. */
-static enum verdict merge_to_see(const struct bpe_text *text, const uint8_t *s, size_t n, int32_t a,
-                                 int32_t b)
+static enum verdict merge_to_see(const struct search *x, int32_t a, int32_t b)
 {
+    const size_t n_a = part_bytes(x->text->bpe, a), n = n_a + part_bytes(x->text->bpe, b);
+    const size_t begin = x->at - n_a;
+    const struct bpe_text both = {x->text->bpe, x->text->n_readable - begin};
     int32_t id[MERGE_SHORT];
     uint32_t highest = 0;
+    x->scratch->budget -= COST_OF_MERGE;
     if (n > MERGE_SHORT) return UNDECIDED;
-    const uint32_t n_ids = bpe_merge_short(text, s, n, 1, id, &highest);
+    const uint32_t n_ids = bpe_merge_short(&both, x->s + begin, n, 1, id, &highest);
     return n_ids == 2 && id[0] == a && id[1] == b ? STAYS_APART : MEETS;
 }
 
-/* Whether merging joins bytes of token `a`, which ends at s + at, and of `b`, which begins there.
- */
-static enum verdict may_meet(const struct bpe_text *text, struct merge_scratch *m, const uint8_t *s,
-                             size_t at, int32_t a, int32_t b)
+static inline enum verdict may_meet_by(merge_rank_fn *rank_of, const struct search *x,
+                                       int32_t whole_a, int32_t whole_b)
 {
-    const struct bpe *bpe = text->bpe;
-    const int32_t whole_a = a, whole_b = b;
+    const struct bpe *bpe = x->text->bpe;
+    int32_t a = whole_a, b = whole_b;
     uint32_t limit = MERGE_NONE; /* the border's rank must not be below */
-    for (;; m->budget--) {
+    for (;; x->scratch->budget--) {
         const uint32_t state_a = part_state(bpe, a), state_b = part_state(bpe, b);
-        if (state_a >= PART_ODD || state_b >= PART_ODD) break;
-        const struct merge_pair p = {a, b, (uint32_t)at - part_bytes(bpe, a),
-                                     (uint32_t)at + part_bytes(bpe, b)};
+        if (state_a >= PART_ODD || state_b >= PART_ODD) return merge_to_see(x, whole_a, whole_b);
+        const struct merge_pair p = {a, b, (uint32_t)x->at - part_bytes(bpe, a),
+                                     (uint32_t)x->at + part_bytes(bpe, b)};
         int32_t made = 0;
-        if (rank_of_two(text, s, p, &made) < limit) return MEETS;
+        if (rank_of(x->text, x->s, p, &made) < limit) return MEETS;
         if (state_a > state_b) {
             limit = state_a - PART_MERGED;
             a = atomic_load_explicit(&part_at(bpe, a)->right, memory_order_relaxed);
@@ -133,74 +168,62 @@ static enum verdict may_meet(const struct bpe_text *text, struct merge_scratch *
             return STAYS_APART;
         }
     }
-    const size_t begin = at - part_bytes(bpe, whole_a), end = at + part_bytes(bpe, whole_b);
-    m->budget -= COST_OF_MERGE;
-    const struct bpe_text both = {bpe, text->n_readable - begin};
-    return merge_to_see(&both, s + begin, end - begin, whole_a, whole_b);
+}
+
+/* Whether no token is as long as any symbol at the end of `a` with any at the beginning of `b`, and
+ * begins like the first: then none can be made of both, whatever the ranks. */
+static bool has_no_joint(const struct search *x, int32_t a, int32_t b)
+{
+    const struct bpe *bpe = x->text->bpe;
+    uint32_t right = atomic_load_explicit(&part_at(bpe, a)->right_spine, memory_order_relaxed);
+    const uint32_t left = atomic_load_explicit(&part_at(bpe, b)->left_spine, memory_order_relaxed);
+    if (!right || !left || x->text->n_readable - x->at < 8) return false;
+    while (right) {
+        const unsigned k = 31 - (unsigned)__builtin_clz(right);
+        const size_t at = x->at - k;
+        const uint32_t lengths =
+            at == x->at_known ? x->known : lengths_at(&bpe->search.lengths, x->s + at);
+        if ((lengths >> k & left) || lengths >> LONG_BYTES) return false;
+        right ^= 1u << k;
+    }
+    return true;
+}
+
+/* Whether merging joins bytes of token `a`, which ends at x->at, and of `b`, which begins there.
+ * has_no_joint() settles it for 3 of 4 neighbours in Chinese and Japanese, but few elsewhere. */
+static enum verdict may_meet(const struct search *x, int32_t a, int32_t b)
+{
+    if (x->s[x->at] >= WIDE && has_no_joint(x, a, b)) return STAYS_APART;
+    if (x->text->bpe->pair) return may_meet_by(rank_by_pair, x, a, b);
+    return may_meet_by(rank_by_bytes, x, a, b);
 }
 
 /* The same, from the memo of this call if it was asked lately. The memo is made only for a text
  * that asks often; without memory for it everything is as before. */
-static inline enum verdict may_meet_again(const struct bpe_text *text, struct merge_scratch *m,
-                                          const uint8_t *s, size_t at, int32_t a, int32_t b)
+static inline enum verdict may_meet_again(const struct search *x, int32_t a, int32_t b)
 {
+    struct merge_scratch *m = x->scratch;
     if (!m->memo) {
         if (++m->n_asked == ASKED_OFTEN) m->memo = calloc(MERGE_MEMO_SLOTS, sizeof *m->memo);
-        return may_meet(text, m, s, at, a, b);
+        return may_meet(x, a, b);
     }
     const uint64_t key = ((uint64_t)(uint32_t)a << 32 | (uint32_t)b) << 2;
     uint64_t *slot = &m->memo[key * 0x9E3779B97F4A7C15u >> 51];
     if (*slot >> 2 == key >> 2 && (*slot & 3)) return (*slot & 3) - 1;
-    const enum verdict v = may_meet(text, m, s, at, a, b);
+    const enum verdict v = may_meet(x, a, b);
     *slot = key | (v + 1);
     return v;
 }
 
-/* ---- candidates ---- */
-
-/* The slot of the first `n_bytes` of the 8 bytes in `first`, in a table of 2^log2. */
-static inline size_t slot_of(uint64_t first, unsigned n_bytes, unsigned log2)
-{
-    return (first << (64 - 8 * n_bytes)) * 0x9E3779B97F4A7C15u >> (64 - log2);
-}
-
-/* Bit k: there may be a token of k bytes at s, where 8 bytes may be read; LONG_BYTES: or more. */
-static inline uint64_t lengths_at(const struct bpe_search *x, const uint8_t *s)
-{
-    const uint64_t first = load_u64(s);
-    return 6 | x->of_3[slot_of(first, 3, OF_3_LOG2)] | x->of_4[slot_of(first, 4, OF_4_LOG2)] |
-           (uint64_t)x->of_6[slot_of(first, 6, OF_6_LOG2)] << 6;
-}
-
-/* The longest length of at most `most` bytes; 0: none. */
-static inline size_t longest_of(uint64_t lengths, size_t most)
-{
-    if (most >= LONG_BYTES) {
-        if (lengths >> LONG_BYTES) return most;
-        most = LONG_BYTES;
-    }
-    lengths &= ((uint64_t)2 << most) - 1;
-    return lengths ? 63 - (size_t)__builtin_clzll(lengths) : 0;
-}
-
-/* A search under way: the tokens so far are out->id[n_before..), and end at `at`. */
-struct search {
-    const struct bpe_text *text;
-    const uint8_t *s;
-    size_t n, at, n_before;
-    size_t most; /* bytes that the next token may have */
-    uint64_t *dead;
-    struct merge_scratch *scratch;
-    struct ids *out;
-};
+/* ---- searching ---- */
 
 static inline bool is_dead(const struct search *x, size_t at)
 {
     return x->dead[at >> 6] >> (at & 63) & 1;
 }
 
-/* The token of the n bytes at s, or -1. One or two bytes are looked up in tables: a token of two
- * that merging does not make is none here. */
+/* The token of the n bytes at s, or -1. One or two bytes and wide characters are looked up in
+ * tables: a token of two that merging does not make is none here. */
 static inline int32_t token_of(const struct bpe *b, const uint8_t *s, size_t n, size_t n_safe)
 {
     if (n == 1) return b->byte_id[s[0]];
@@ -208,33 +231,47 @@ static inline int32_t token_of(const struct bpe *b, const uint8_t *s, size_t n, 
         const struct bpe_two *two = &b->two[s[0] << 8 | s[1]];
         return two->rank == MERGE_NONE ? -1 : two->made;
     }
+    if (n == 3) {
+        const uint32_t wide = bpe_wide(s);
+        if (wide < BPE_WIDE) return b->wide[wide] - 1;
+    }
     const uint32_t meta = token_index_meta(&b->index, s, n, n_safe);
     return meta ? token_meta_id(meta) : -1;
 }
 
-/* The longest token that may be next, -1 if there is none; false: undecided. */
-static inline bool next_token(const struct search *x, int32_t *id)
+struct found {
+    size_t n_bytes; /* 0: there is none */
+    int32_t id;
+    bool is_decided;
+};
+
+/* The longest token that may be next; `lengths` are those of x->at. */
+static inline struct found next_token(const struct search *x, uint32_t lengths)
 {
     const struct bpe *b = x->text->bpe;
     const uint8_t *s = x->s + x->at;
     const size_t n_safe = x->text->n_readable - x->at;
-    const uint64_t lengths = n_safe >= 8 ? lengths_at(&b->search, s) : 0xFE;
     const bool is_first = x->out->n == x->n_before;
-    for (size_t n = longest_of(lengths, x->most); n; n = longest_of(lengths, n - 1)) {
-        if (x->scratch->budget-- < 0) return false;
+    for (size_t n = lengths_first(lengths, x->most); n; n = lengths_first(lengths, n - 1)) {
+        if (x->scratch->budget-- < 0) return (struct found){n, 0, false};
         if (is_dead(x, x->at + n)) continue;
-        *id = token_of(b, s, n, n_safe);
-        if (*id < 0) continue;
-        const uint32_t state = part_state(b, *id);
+        const int32_t id = token_of(b, s, n, n_safe);
+        if (id < 0) continue;
+        const uint32_t state = part_state(b, id);
         if (state == PART_NEVER) continue;
-        if (state == PART_LONG) return false;
-        if (is_first) return true;
-        const enum verdict v =
-            may_meet_again(x->text, x->scratch, x->s, x->at, x->out->id[x->out->n - 1], *id);
-        if (v != MEETS) return v == STAYS_APART;
+        if (state == PART_LONG) return (struct found){n, id, false};
+        if (is_first) return (struct found){n, id, true};
+        const enum verdict v = may_meet_again(x, x->out->id[x->out->n - 1], id);
+        if (v != MEETS) return (struct found){n, id, v == STAYS_APART};
     }
-    *id = -1;
-    return true;
+    return (struct found){0, -1, true};
+}
+
+static inline uint32_t lengths_here(const struct search *x)
+{
+    if (x->at == x->at_known) return x->known; /* taken back */
+    if (x->text->n_readable - x->at < 8) return 0xFE;
+    return lengths_at(&x->text->bpe->search.lengths, x->s + x->at);
 }
 
 static inline size_t most_at(const struct search *x)
@@ -249,11 +286,15 @@ static bool find_row(struct search *x, bool *is_found, struct err *err)
     *is_found = false;
     x->most = most_at(x);
     while (x->at < x->n) {
-        int32_t id = -1;
-        if (x->text->bpe->byte_id[x->s[x->at]] < 0 || !next_token(x, &id)) return true;
-        if (id >= 0) {
-            if (!bpe_push(x->out, id, err)) return false;
-            x->at += part_bytes(x->text->bpe, id);
+        if (x->text->bpe->byte_id[x->s[x->at]] < 0) return true;
+        const uint32_t lengths = lengths_here(x);
+        const struct found next = next_token(x, lengths);
+        if (!next.is_decided) return true;
+        if (next.n_bytes) {
+            if (!bpe_push(x->out, next.id, err)) return false;
+            x->at_known = x->at;
+            x->known = lengths;
+            x->at += next.n_bytes;
             x->most = most_at(x);
         } else {
             if (x->out->n == x->n_before) return true;
@@ -271,8 +312,14 @@ bool bpe_search(const struct bpe_text *text, const uint8_t *s, size_t n, struct 
                 struct ids *out, bool *is_found, struct err *err)
 {
     uint64_t few[8] = {0};
-    struct search x = {
-        .text = text, .s = s, .n = n, .n_before = out->n, .dead = few, .scratch = m, .out = out};
+    struct search x = {.text = text,
+                       .s = s,
+                       .n = n,
+                       .n_before = out->n,
+                       .at_known = SIZE_MAX,
+                       .dead = few,
+                       .scratch = m,
+                       .out = out};
     if (n >= 64 * sizeof few / sizeof few[0]) {
         x.dead = merge_scratch_bits(m, n + 1, err);
         if (!x.dead) return false;
@@ -285,43 +332,21 @@ bool bpe_search(const struct bpe_text *text, const uint8_t *s, size_t n, struct 
 
 /* ---- making it ---- */
 
-static void add_length(struct bpe_search *x, const struct vocab_token *t)
-{
-    const unsigned n = t->n_bytes < LONG_BYTES ? t->n_bytes : LONG_BYTES;
-    uint64_t first = 0;
-    memcpy(&first, t->bytes, n < 8 ? n : 8);
-    if (n == 3)
-        x->of_3[slot_of(first, 3, OF_3_LOG2)] |= 1 << 3;
-    else if (n == 4 || n == 5)
-        x->of_4[slot_of(first, 4, OF_4_LOG2)] |= (uint8_t)(1 << n);
-    else if (n >= 6)
-        x->of_6[slot_of(first, 6, OF_6_LOG2)] |= (uint32_t)1 << (n - 6);
-}
-
 bool bpe_search_init(struct bpe_search *x, const struct vocab *v, const char *name, struct err *err)
 {
     x->part = calloc((size_t)v->n_tokens, sizeof *x->part);
-    x->of_3 = calloc((size_t)1 << OF_3_LOG2, sizeof *x->of_3);
-    x->of_4 = calloc((size_t)1 << OF_4_LOG2, sizeof *x->of_4);
-    x->of_6 = calloc((size_t)1 << OF_6_LOG2, sizeof *x->of_6);
-    if (!x->part || !x->of_3 || !x->of_4 || !x->of_6) {
-        bpe_search_release(x);
+    if (!x->part)
         return err_set(err, ERR_MEMORY,
                        "%s: no memory for the parts of %d tokens; close other programs", name,
                        v->n_tokens);
-    }
-    for (int32_t i = 0; i < v->n_tokens; i++) {
-        const struct vocab_token *t = &v->tokens[i];
-        if (t->kind == TOKEN_NORMAL || t->kind == TOKEN_USER) add_length(x, t);
-    }
-    return true;
+    if (bpe_lengths_init(&x->lengths, v, name, err)) return true;
+    bpe_search_release(x);
+    return false;
 }
 
 void bpe_search_release(struct bpe_search *x)
 {
     free(x->part);
-    free(x->of_3);
-    free(x->of_4);
-    free(x->of_6);
+    bpe_lengths_release(&x->lengths);
     *x = (struct bpe_search){0};
 }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "text/bpe_lengths.h"
 
 struct bpe_text;
 struct ids;
@@ -21,14 +22,14 @@ struct bpe_part {
     _Atomic uint32_t state; /* PART_*, or PART_MERGED + the rank of its last merge; written last */
     _Atomic uint32_t n_bytes;
     _Atomic int32_t left, right; /* what the last merge joined; itself: a byte */
+    /* Bit k: the token, or a left part of a left part of it and so on, has k bytes; the same to the
+     * right. 0: unknown. */
+    _Atomic uint32_t left_spine, right_spine;
 };
 
 struct bpe_search {
     struct bpe_part *part; /* [n_tokens] */
-    /* Lengths of tokens, by a hash of their first bytes. */
-    uint8_t *of_3;  /* bit 3: some token of these 3 bytes */
-    uint8_t *of_4;  /* bit k: some token of k bytes begins with these 4; k is 4 or 5 */
-    uint32_t *of_6; /* bit k - 6: with these 6; bit 31: of 37 bytes or more */
+    struct bpe_lengths lengths;
 };
 
 /* ERR_MEMORY names `name`. */

@@ -39,12 +39,24 @@ static const uint8_t ascii_class[128] = {
     /* clang-format on */
 };
 
-/* Class of a character beyond ASCII; *end is where it ends. */
+/* Class of a character beyond ASCII; *end is where it ends. The common ones of two and three bytes
+ * are read here, what is rare or malformed by utf8_decode(). */
 static unsigned class_of_wide(const uint8_t *s, size_t n, size_t at, size_t *end)
 {
+    const uint8_t lead = s[at];
+    const size_t n_left = n - at;
+    if (lead > 0xE0 && lead < 0xF0 && lead != 0xED && n_left >= 3 && (s[at + 1] & 0xC0) == 0x80 &&
+        (s[at + 2] & 0xC0) == 0x80) {
+        *end = at + 3;
+        return uc_two_bits((lead & 0xFu) << 12 | (s[at + 1] & 0x3Fu) << 6 | (s[at + 2] & 0x3Fu));
+    }
+    if (lead >= 0xC2 && lead < 0xE0 && n_left >= 2 && (s[at + 1] & 0xC0) == 0x80) {
+        *end = at + 2;
+        return uc_two_bits((lead & 0x1Fu) << 6 | (s[at + 1] & 0x3Fu));
+    }
     uint32_t cp = 0;
     bool is_bad = false;
-    *end = at + (size_t)utf8_decode(s + at, n - at, &cp, &is_bad);
+    *end = at + (size_t)utf8_decode(s + at, n_left, &cp, &is_bad);
     return is_bad ? O : uc_two_bits(cp);
 }
 

@@ -12,11 +12,14 @@
 #include "text/tokenizer_parts.h"
 #include "vocab_reader.h"
 
-enum { N_LETTERS = 53, MAX_TEXT = 200 };
+/* Space and letters (what vocab_check() asks for), and bytes that begin wide characters: for those
+ * the search has a way of its own. */
+static const char letters[] = " abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ\xE1\xE2\xE3";
+enum { N_LETTERS = sizeof letters - 1, FIRST_NARROW = 1, FIRST_WIDE = 53, MAX_TEXT = 200 };
 
-/* Space and letters (what vocab_check() asks for), then pairs of what is there already. `form` is
+/* Letters, then pairs of what is there already, of the three from letters[first] on. `form` is
  * merges (0), tiktoken (1) or SentencePiece (2). */
-static struct vocab *random_vocab(struct rng *r, int form, int32_t n_merged)
+static struct vocab *random_vocab(struct rng *r, int form, int32_t first, int32_t n_merged)
 {
     struct err err = {0};
     struct vocab *v = test_vocab_new(N_LETTERS + 1 + n_merged, &err);
@@ -24,7 +27,6 @@ static struct vocab *random_vocab(struct rng *r, int form, int32_t n_merged)
     v->model = form == 2 ? VOCAB_SPM : VOCAB_BPE;
     v->pretok = PRETOK_GPT2;
     v->unk = N_LETTERS;
-    static const char letters[] = " abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
     for (int32_t i = 0; i < N_LETTERS; i++)
         assert_true(test_vocab_set(v, i, &letters[i], 1, TOKEN_NORMAL, &err));
     assert_true(test_vocab_set(v, N_LETTERS, "<unk>", 5, TOKEN_UNKNOWN, &err));
@@ -32,7 +34,7 @@ static struct vocab *random_vocab(struct rng *r, int form, int32_t n_merged)
     assert_ok(merge, &err);
     for (int32_t id = N_LETTERS + 1; id < v->n_tokens; id++) {
         const int32_t n_made = id - N_LETTERS - 1;
-        const int32_t a = 1 + (int32_t)rng_below(r, 3), b = 1 + (int32_t)rng_below(r, 3);
+        const int32_t a = first + (int32_t)rng_below(r, 3), b = first + (int32_t)rng_below(r, 3);
         const int32_t left =
             n_made && rng_below(r, 2) ? N_LETTERS + 1 + (int32_t)rng_below(r, (uint32_t)n_made) : a;
         const int32_t right =
@@ -105,12 +107,12 @@ static size_t naive_encode(const struct tokenizer *t, int form, const char *text
     return n_sym;
 }
 
-static void check_form(int form)
+static void check_form(int form, int32_t first)
 {
     struct rng r = rng_seed((uint64_t)form + 40);
     struct err err = {0};
     for (int i = 0; i < 60; i++) {
-        struct vocab *v = random_vocab(&r, form, 2 + (int32_t)rng_below(&r, 60));
+        struct vocab *v = random_vocab(&r, form, first, 2 + (int32_t)rng_below(&r, 60));
         struct tokenizer *t = tokenizer_new(v, "random", &err);
         assert_ok(t, &err);
         struct ids ids = {0};
@@ -118,7 +120,7 @@ static void check_form(int form)
             char text[MAX_TEXT];
             int32_t want[MAX_TEXT];
             const size_t n = 1 + rng_below(&r, k % 3 ? 60 : MAX_TEXT);
-            for (size_t c = 0; c < n; c++) text[c] = (char)('a' + rng_below(&r, 3));
+            for (size_t c = 0; c < n; c++) text[c] = letters[(uint32_t)first + rng_below(&r, 3)];
             const size_t n_want = naive_encode(t, form, text, n, want);
             ids.n = 0;
             assert_ok(tokenizer_encode(t, text, n, 0, &ids, &err), &err);
@@ -136,19 +138,21 @@ static void check_form(int form)
 static void test_list_of_merges(void **state)
 {
     (void)state;
-    check_form(0);
+    check_form(0, FIRST_NARROW);
+    check_form(0, FIRST_WIDE);
 }
 
 static void test_tiktoken_ranks(void **state)
 {
     (void)state;
-    check_form(1);
+    check_form(1, FIRST_NARROW);
+    check_form(1, FIRST_WIDE);
 }
 
 static void test_sentencepiece_scores(void **state)
 {
     (void)state;
-    check_form(2);
+    check_form(2, FIRST_NARROW);
 }
 
 /* The search against merging, with a real vocabulary: bytes of a few kinds, so that many tokens
