@@ -190,7 +190,7 @@ static bool has_no_joint(const struct search *x, int32_t a, int32_t b)
 }
 
 /* Whether merging joins bytes of token `a`, which ends at x->at, and of `b`, which begins there.
- * has_no_joint() settles it for 3 of 4 neighbours in Chinese and Japanese, but few elsewhere. */
+ * has_no_joint() settles it for 2 of 3 neighbours in Chinese and Japanese, but few elsewhere. */
 static enum verdict may_meet(const struct search *x, int32_t a, int32_t b)
 {
     if (x->s[x->at] >= WIDE && has_no_joint(x, a, b)) return STAYS_APART;
