@@ -125,7 +125,8 @@ bool chat_session_open(struct chat_session *c, const struct args *a, bool is_scr
                        const struct chat_listener *listener, struct err *err)
 {
     *c = (struct chat_session){.args = a, .listener = *listener};
-    const struct engine_options opt = options_engine_draft(a);
+    struct engine_options opt = options_engine_draft(a);
+    opt.takes_adapters = options_has_lora(a);
     prompt_today(c->today);
     c->bias = calloc(SAMPLER_MAX_BIAS, sizeof *c->bias);
     if (!c->bias) {
@@ -133,8 +134,8 @@ bool chat_session_open(struct chat_session *c, const struct args *a, bool is_scr
         goto fail;
     }
     if (!options_grammar(a, &c->grammar, err) || !chat_settings_init(&c->settings, a, err) ||
-        !session_open(a, &opt, &c->s, err) || !find_family(c, err) || !open_state(c, err) ||
-        !choose_defaults(c, is_script, err))
+        !session_open(a, &opt, &c->s, err) || !session_use_lora(&c->s, err) ||
+        !find_family(c, err) || !open_state(c, err) || !choose_defaults(c, is_script, err))
         goto fail;
     return true;
 fail:

@@ -353,8 +353,8 @@ static const struct option options[] = {
 };
 
 static const struct option_group *const groups[] = {
-    &answer_group,     &model_group,    &engine_group, &draft_group,
-    &constraint_group, &sampling_group, NULL};
+    &answer_group, &model_group,      &lora_group,     &engine_group,
+    &draft_group,  &constraint_group, &sampling_group, NULL};
 
 const struct command cmd_chat = {
     .name = "chat",

@@ -368,9 +368,10 @@ static int generate_run(const struct args *a, struct err *err)
     sigaction(SIGINT, &sa, NULL);
     struct engine_options opt = options_engine_draft(a);
     opt.n_seqs = g->n_answers;
+    opt.takes_adapters = options_has_lora(a);
     if (args_str(a, "dump-logits")) opt.max_logit_rows = 64;
     bool ok = options_grammar(a, &g->grammar, err) && session_open(a, &opt, &g->s, err) &&
-              generate(g, err);
+              session_use_lora(&g->s, err) && generate(g, err);
     if (ok && g->is_json)
         ok = print_json(g, err);
     else if (ok)
@@ -414,7 +415,8 @@ static const struct option options[] = {
 };
 
 static const struct option_group *const groups[] = {
-    &model_group, &engine_group, &draft_group, &constraint_group, &sampling_group, NULL};
+    &model_group,      &lora_group,     &engine_group, &draft_group,
+    &constraint_group, &sampling_group, NULL};
 
 const struct command cmd_generate = {
     .name = "generate",

@@ -188,8 +188,9 @@ static int perplexity_run(const struct args *a, struct err *err)
     struct engine_options opt = options_engine(a);
     if (opt.n_ctx == 0) opt.n_ctx = DEFAULT_CTX;
     opt.max_logit_rows = SCORE_ROWS;
+    opt.takes_adapters = options_has_lora(a);
     if (!session_open(a, &opt, &s, err)) return 1;
-    const bool ok = measure(a, &s, &ids, err);
+    const bool ok = session_use_lora(&s, err) && measure(a, &s, &ids, err);
     ids_release(&ids);
     session_close(&s);
     return ok ? 0 : 1;
@@ -206,7 +207,7 @@ static const struct option options[] = {
     /* clang-format on */
 };
 
-static const struct option_group *const groups[] = {&model_group, &engine_group, NULL};
+static const struct option_group *const groups[] = {&model_group, &lora_group, &engine_group, NULL};
 
 const struct command cmd_perplexity = {
     .name = "perplexity",

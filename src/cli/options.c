@@ -226,6 +226,7 @@ bool session_open(const struct args *a, const struct engine_options *opt, struct
         struct engine_options o = *opt;
         if (!place_weights(a, s->model, err)) goto fail;
         if (!open_draft_model(a, &o, s, err)) goto fail;
+        if (o.takes_adapters && !session_open_lora(a, s, err)) goto fail;
         s->engine = engine_new(s->model, &o, err);
         if (!s->engine) goto fail;
         print_banner(s);
@@ -240,6 +241,8 @@ fail:
 void session_close(struct session *s)
 {
     engine_free(s->engine);
+    for (int i = 0; i < s->n_adapters; i++) lora_close(s->adapter[i].lora);
+    s->n_adapters = 0;
     model_close(s->model);
     model_close(s->draft_model);
     s->engine = NULL;

@@ -12,6 +12,7 @@
 extern const struct option_group model_group;      /* --model */
 extern const struct option_group engine_group;     /* --threads --pin --ctx ... --huge-pages */
 extern const struct option_group draft_group;      /* --draft --draft-model */
+extern const struct option_group lora_group;       /* --lora */
 extern const struct option_group constraint_group; /* --json-schema --regex --grammar */
 extern const struct option_group sampling_group;   /* --temp --top-k ... --seed */
 
@@ -35,8 +36,11 @@ bool options_sampling(const struct args *a, const struct tokenizer *t,
 bool options_grammar(const struct args *a, struct grammar **out, struct err *err) CRIA_CHECK;
 
 /* A model and an engine on it, as most commands want them. */
+enum { MAX_ADAPTERS = 64 };
 struct session {
-    struct model *model, *draft_model; /* draft_model may be NULL */
+    struct model *model, *draft_model;       /* draft_model may be NULL */
+    struct lora_named adapter[MAX_ADAPTERS]; /* of the lora group, if the options say so */
+    int n_adapters;
     struct engine *engine;
     int64_t load_ns;
     char path[1024];
@@ -46,5 +50,11 @@ struct session {
 bool session_open(const struct args *a, const struct engine_options *opt, struct session *s,
                   struct err *err) CRIA_CHECK;
 void session_close(struct session *s);
+
+/* Whether there are any: for engine_options.takes_adapters. session_open() then opens them. */
+bool options_has_lora(const struct args *a);
+bool session_open_lora(const struct args *a, struct session *s, struct err *err) CRIA_CHECK;
+/* The one that there is, if any, for all requests of the engine; ERR_USAGE for more. */
+bool session_use_lora(struct session *s, struct err *err) CRIA_CHECK;
 
 #endif

@@ -83,6 +83,7 @@ void answer_begin(struct engine *e, struct answer *a, struct request *r, int32_t
     a->stream = (struct decode_stream){.is_started = r->masks || continues_text(e, r)};
     buf_clear(&a->held);
     a->line.n_ids = r->params.n_prompt;
+    a->line.adapter = lora_id(r->params.adapter);
     a->line.n_shareable = shareable(&r->params);
     memcpy(a->line.ids, r->prompt, (size_t)r->params.n_prompt * sizeof *r->prompt);
 }

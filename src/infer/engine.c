@@ -86,8 +86,10 @@ static bool fill_plan(struct engine *e, const struct engine_options *o, const st
             return err_set(err, ERR_USAGE, "kv_dtype: %s does not fit the draft model; use f16",
                            dtype_info(o->kv_dtype)->name);
     }
-    const size_t work = draft_work + forward_plan_bytes(c, ops, o->n_threads, o->max_batch_tok,
-                                                        o->max_logit_rows, o->n_ctx);
+    const size_t work =
+        draft_work +
+        forward_plan_bytes(c, ops, o->n_threads, o->max_batch_tok, o->max_logit_rows, o->n_ctx) +
+        (o->takes_adapters ? forward_lora_bytes(c, o->max_batch_tok) : 0);
     const uint64_t available = os_memory_available();
     if (!size_mul(tok_bytes, (size_t)o->cache_tok + KV_PAGE_TOK, &cache) ||
         !size_add(cache, draft_cache, &cache) || !size_add(cache, work, &sum) || sum > available)
@@ -119,10 +121,12 @@ static bool make_arrays(struct engine *e, struct err *err)
     e->pos = calloc(n, sizeof *e->pos);
     e->seq = calloc(n, sizeof *e->seq);
     e->wants = calloc(n, sizeof *e->wants);
+    e->lora = calloc(n, sizeof *e->lora);
     e->run = calloc(n_seqs, sizeof *e->run);
     e->run_n = calloc(n_seqs, sizeof *e->run_n);
     e->order = calloc(n_seqs, sizeof *e->order);
-    if (!e->token || !e->pos || !e->seq || !e->wants || !e->run || !e->run_n || !e->order)
+    if (!e->token || !e->pos || !e->seq || !e->wants || !e->lora || !e->run || !e->run_n ||
+        !e->order)
         return err_set(err, ERR_MEMORY, "no memory for batches of %d tokens", (int)n);
     if (!prefix_init(e, err) || !guess_init(e, err)) return false;
     for (int32_t i = 0; i < e->n_seqs; i++) {
@@ -145,7 +149,7 @@ static bool make_parts(struct engine *e, const struct engine_options *o, const s
         return err_wrap(err, "n_threads (--threads, --pin)");
     e->forward =
         forward_new(e->model, ops, e->team, e->max_batch_tok, e->max_logit_rows, e->n_ctx, err);
-    if (!e->forward) return false;
+    if (!e->forward || (o->takes_adapters && !forward_take_lora(e->forward, err))) return false;
     e->kv = kv_cache_new(model_config(e->model), o->kv_dtype, o->cache_tok,
                          2 * e->n_seqs + N_MORE_PREFIXES + 1, err);
     if (!e->kv) return false;
@@ -178,6 +182,7 @@ struct engine *engine_new(const struct model *m, const struct engine_options *op
     e->max_batch_tok = o.max_batch_tok;
     e->max_logit_rows = o.max_logit_rows;
     e->n_draft = o.n_draft;
+    e->takes_adapters = o.takes_adapters;
     if (fill_plan(e, &o, ops, err) && make_parts(e, &o, ops, err)) return e;
     engine_free(e);
     return NULL;
@@ -212,6 +217,8 @@ void engine_free(struct engine *e)
     free(e->pos);
     free(e->seq);
     free(e->wants);
+    free(e->lora);
+    lora_close(e->adapter);
     free(e->run);
     free(e->run_n);
     free(e->order);
@@ -260,6 +267,12 @@ bool engine_run(struct engine *e, const struct request_params *p, struct err *er
     return true;
 }
 
+void engine_use_adapter(struct engine *e, struct lora *adapter)
+{
+    lora_close(e->adapter);
+    e->adapter = lora_hold(adapter);
+}
+
 /* ---- scoring ---- */
 
 /* Runs ids [begin, begin + n) of the sequence and hands their logits over where wanted. */
@@ -273,9 +286,14 @@ static bool score_chunk(struct engine *e, int32_t seq, const int32_t *ids, int32
         e->pos[i] = begin + i;
         e->seq[i] = seq;
         e->wants[i] = begin + i >= first_wanted;
+        e->lora[i] = e->adapter;
     }
-    const struct batch b = {
-        .n_tok = n, .token = e->token, .pos = e->pos, .seq = e->seq, .wants = e->wants};
+    const struct batch b = {.n_tok = n,
+                            .token = e->token,
+                            .pos = e->pos,
+                            .seq = e->seq,
+                            .wants = e->wants,
+                            .lora = e->lora};
     for (struct err why = {0}; !forward_run(e->forward, e->kv, &b, &logits, &n_rows, &why);) {
         if (why.code == ERR_BUSY && prefix_evict(e)) continue;
         *err = why;

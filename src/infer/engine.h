@@ -34,6 +34,7 @@ struct engine_options {
     /* Most tokens guessed ahead for an answer, 0..ENGINE_MAX_DRAFT; 0: none. Changes how fast
      * answers come, not what they say (speculate.c). */
     int32_t n_draft;
+    bool takes_adapters; /* memory for them in a step, without which requests may have none */
     const struct model *draft_model; /* kept; guesses where the text itself does not; NULL: none */
 };
 
@@ -119,6 +120,7 @@ struct request_params {
     /* No answer but a vector: the states of the prompt's tokens, pooled. One answer, no grammar and
      * no stops; the prompt is not kept in the prefix cache. */
     enum pooling pooling;
+    struct lora *adapter; /* held while the request lives; NULL: the engine's, see below */
     engine_listener *listener;
     void *user;
 };
@@ -132,6 +134,10 @@ void engine_cancel(struct engine *e, int64_t request);
 bool engine_step(struct engine *e, bool *has_work, struct err *err) CRIA_CHECK;
 /* Submits, steps until it has ended. */
 bool engine_run(struct engine *e, const struct request_params *p, struct err *err) CRIA_CHECK;
+
+/* The adapter of requests that name none, and of engine_score(); held. Requests with different
+ * ones, or none, share batches, but never keys and values. NULL: none. */
+void engine_use_adapter(struct engine *e, struct lora *adapter);
 
 /* Log-likelihoods and raw logits without sampling: runs ids through the cache in chunks, calling
  * `fn` with the logits of each position in order. The sequence is forgotten after. */

@@ -37,6 +37,7 @@ struct line {
     int32_t seq;  /* -1: none */
     int32_t *ids; /* [n_ctx + 1]: the last one may never be fed */
     int32_t n_ids;
+    int64_t adapter;     /* of the keys and values: lora_id(); 0: none */
     int32_t n_shareable; /* of the ids: keys and values of so many may be another line's */
 };
 
@@ -90,6 +91,8 @@ struct engine {
     const struct model *model;
     const struct tokenizer *tokenizer; /* or NULL */
     struct engine_plan plan;
+    struct lora *adapter; /* of who names none */
+    bool takes_adapters;
     int32_t n_vocab, n_ctx, n_seqs, max_batch_tok, max_logit_rows, n_draft;
     struct team *team;
     struct forward *forward;
@@ -116,6 +119,7 @@ struct engine {
     /* the batch of a step, [max_batch_tok] each; run i of the batch belongs to slot run[i] */
     int32_t *token, *pos, *seq;
     uint8_t *wants;
+    const struct lora **lora;
     int32_t *run, *run_n; /* [n_seqs] */
     int32_t n_runs, n_tok;
     int32_t n_spare_rows; /* of logits, beyond one a slot */

@@ -11,6 +11,9 @@
  * from; more, where the results of earlier tokens are wanted too (n_shareable). A kept line that is
  * the beginning of another kept line is dropped, since it adds nothing.
  *
+ * Keys and values are of one adapter, or of none: lines of others share nothing, however alike. An
+ * adapter that is loaded again counts as another (lora_id()).
+ *
  * A shared prefix was computed in batches of other sizes than the request alone would make, so
  * where kernels differ by batch size (ops.h) the logits after it may differ in the last bits.
  */
@@ -93,7 +96,7 @@ int32_t prefix_fork(struct engine *e, int32_t src, int32_t n_tok)
 /* How much of `line` the other one holds. */
 static int32_t held_of(const struct engine *e, const struct line *line, const struct line *other)
 {
-    if (other == line || other->seq < 0) return 0;
+    if (other == line || other->seq < 0 || other->adapter != line->adapter) return 0;
     int32_t n = kv_cache_length(e->kv, other->seq);
     if (n > line->n_shareable) n = line->n_shareable;
     return prefix_common(line->ids, other->ids, n);
@@ -142,7 +145,8 @@ static struct prefix *place_for(struct engine *e, const struct line *line)
     for (int32_t i = 0; i < e->n_prefixes; i++) {
         struct prefix *p = &e->prefix[i];
         const int32_t n = p->line.n_ids;
-        if (p->line.seq >= 0 && n <= line->n_ids && prefix_common(p->line.ids, line->ids, n) == n)
+        if (p->line.seq >= 0 && p->line.adapter == line->adapter && n <= line->n_ids &&
+            prefix_common(p->line.ids, line->ids, n) == n)
             drop(e, p);
         if (p->line.seq < 0) place = p;
     }
@@ -175,6 +179,7 @@ void prefix_adopt(struct engine *e, int32_t seq, const int32_t *ids, int32_t n_t
     struct prefix *p = place_for(e, &line); /* which only reads it */
     memcpy(p->line.ids, ids, (size_t)n_tok * sizeof *p->line.ids);
     p->line.seq = seq;
+    p->line.adapter = 0;
     p->line.n_ids = n_tok;
     p->last_used = ++e->clock;
 }

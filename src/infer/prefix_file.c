@@ -81,7 +81,9 @@ bool engine_save_prefix(const struct engine *e, const char *path, int32_t *n_tok
     const struct prefix *newest = NULL;
     for (int32_t i = 0; i < e->n_prefixes; i++) {
         const struct prefix *p = &e->prefix[i];
-        if (p->line.seq >= 0 && (!newest || p->last_used > newest->last_used)) newest = p;
+        if (p->line.seq >= 0 && p->line.adapter == 0 &&
+            (!newest || p->last_used > newest->last_used))
+            newest = p;
     }
     *n_tok = newest ? newest->line.n_ids / KV_PAGE_TOK * KV_PAGE_TOK : 0;
     if (*n_tok == 0) return true;

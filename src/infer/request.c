@@ -69,6 +69,8 @@ static bool check_params(const struct engine *e, const struct request_params *p,
         return err_set(err, ERR_USAGE,
                        "pooling with several answers, a grammar, stops or score_from; give it "
                        "alone, there is no answer but the vector");
+    if ((p->adapter || e->adapter) && !e->takes_adapters)
+        return err_set(err, ERR_USAGE, "adapter: this engine was made without takes_adapters");
     if (p->grammar && !model_require_tokenizer(e->model, err)) return err_wrap(err, "grammar");
     if (p->n_stop != 0 && !model_require_tokenizer(e->model, err)) return err_wrap(err, "stop");
     return check_prompt(e, p, err);
@@ -156,6 +158,7 @@ struct request *request_new(struct engine *e, const struct request_params *p, st
     }
     r->params = *p;
     r->params.grammar = NULL; /* held by the masks */
+    r->params.adapter = lora_hold(p->adapter ? p->adapter : e->adapter);
     if (p->pooling) r->params.n_predict = 0;
     r->n_left = p->n_answers;
     r->n_pages = n_pages;
@@ -184,6 +187,7 @@ void request_free(struct engine *e, struct request *r)
     masks_close(e, r->masks);
     stops_release(&r->stops);
     pool_release(&r->pool);
+    lora_close(r->params.adapter);
     free(r->prompt);
     free(r);
 }

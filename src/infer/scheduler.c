@@ -90,7 +90,9 @@ static void choose_lead(struct engine *e, int32_t i)
         const struct answer *b = nth(e, k);
         const int32_t most = a->line.n_shareable;
         int32_t n = b->line.n_ids < most ? b->line.n_ids : most;
-        if (b->req == a->req || b->is_waiting || b->n_generated > 0) continue;
+        if (b->req == a->req || b->is_waiting || b->n_generated > 0 ||
+            b->line.adapter != a->line.adapter)
+            continue;
         n = prefix_common(a->line.ids, b->line.ids, n);
         if (n <= n_best || n <= b->n_fed) continue;
         n_best = a->n_lead = n;
@@ -169,6 +171,7 @@ static void add_run(struct engine *e, int32_t slot, int32_t n)
         /* each as if alone, so that guessing does not change a bit of what it would have been */
         e->seq[at] = a->guess.n > 0 && i % 2 ? kv_cache_alias(a->line.seq) : a->line.seq;
         e->wants[at] = want_at(a, pos);
+        e->lora[at] = a->req->params.adapter;
         n_rows += e->wants[at] == WANT_LOGITS;
     }
     if (a->guess.n == 0 && n_rows > 1) e->n_spare_rows -= n_rows - 1;
@@ -199,8 +202,12 @@ static bool build_batch(struct engine *e, struct err *err)
 
 static bool run_batch(struct engine *e, const float **logits, struct err *err)
 {
-    const struct batch b = {
-        .n_tok = e->n_tok, .token = e->token, .pos = e->pos, .seq = e->seq, .wants = e->wants};
+    const struct batch b = {.n_tok = e->n_tok,
+                            .token = e->token,
+                            .pos = e->pos,
+                            .seq = e->seq,
+                            .wants = e->wants,
+                            .lora = e->lora};
     int32_t n_rows = 0;
     for (;;) {
         struct err why = {0};

@@ -34,6 +34,7 @@
 
 #include "base/checked.h"
 #include "base/os.h"
+#include "model/lora_apply.h"
 #include "tensor/half.h"
 
 #define ALIGN ((size_t)64)
@@ -81,8 +82,9 @@ struct forward {
     /* this step */
     const struct batch *batch;
     struct kv_cache *kv;
-    int32_t n_spans, n_wanted, n_logits;
+    int32_t n_spans, n_rows[N_ROW_SETS];
     bool has_states;
+    struct lora_step lora;  /* its memory is kept from step to step */
     atomic_bool is_damaged; /* a result is not finite; relaxed: read after team_run() */
 };
 
@@ -140,15 +142,11 @@ static void *buffer(const struct forward *f, enum buffer b) { return f->memory +
 
 /* ---- one step, by every member ---- */
 
-/* ops->linear(), or with an observer: its input written out, shown, and multiplied plainly. */
-static void product(const struct forward *f, const struct member *me, const struct linear_args *a,
-                    const enum tensor_role *role, int32_t i_layer)
+/* ops->linear() with its input written out, shown, and multiplied plainly. */
+static void observed(const struct forward *f, const struct member *me, const struct linear_args *a,
+                     const enum tensor_role *role, int32_t i_layer)
 {
     struct linear_args plain = *a;
-    if (!f->observer) {
-        f->ops->linear(me, a);
-        return;
-    }
     if (a->in == LINEAR_IN_RMSNORM)
         f->ops->rmsnorm(me, f->seen, a->k, a->x, a->ld_x, a->norm, a->n_tok, a->k, a->eps);
     else if (a->in == LINEAR_IN_SWIGLU)
@@ -160,6 +158,17 @@ static void product(const struct forward *f, const struct member *me, const stru
     for (int32_t i = 0; me->i == 0 && i < a->n_out; i++)
         f->observer(f->observer_user, role[i], i_layer, plain.x, plain.n_tok, plain.k);
     f->ops->linear(me, &plain);
+}
+
+/* ops->linear(), observed, and what adapters change. */
+static void product(const struct forward *f, const struct member *me, const struct linear_args *a,
+                    const enum tensor_role *role, int32_t i_layer, enum row_set set)
+{
+    if (f->observer)
+        observed(f, me, a, role, i_layer);
+    else
+        f->ops->linear(me, a);
+    if (f->lora.n_runs > 0) lora_apply(&f->lora, f->ops, me, a, role, i_layer, set);
 }
 
 static void project_qkv(const struct forward *f, const struct member *me, int32_t i_layer)
@@ -185,7 +194,7 @@ static void project_qkv(const struct forward *f, const struct member *me, int32_
         .n_out = 3,
         .work = buffer(f, BUF_WORK),
     };
-    product(f, me, &a, role, i_layer);
+    product(f, me, &a, role, i_layer, ROWS_ALL);
 }
 
 static void rotate_and_store(const struct forward *f, const struct member *me, int32_t i_layer)
@@ -231,9 +240,9 @@ static void attend(const struct forward *f, const struct member *me, int32_t i_l
     f->ops->attention(me, &a);
 }
 
-/* x += Wo y + bo, for the first n_tok rows. */
+/* x += Wo y + bo. */
 static void project_out(const struct forward *f, const struct member *me, int32_t i_layer,
-                        int64_t n_tok)
+                        enum row_set set)
 {
     static const enum tensor_role role[] = {ROLE_WO};
     const struct model_config *c = f->c;
@@ -244,16 +253,16 @@ static void project_out(const struct forward *f, const struct member *me, int32_
     const struct linear_args a = {.in = LINEAR_IN_PLAIN,
                                   .x = buffer(f, BUF_Y),
                                   .ld_x = n_q,
-                                  .n_tok = n_tok,
+                                  .n_tok = f->n_rows[set],
                                   .k = n_q,
                                   .out = &out,
                                   .n_out = 1,
                                   .work = buffer(f, BUF_WORK)};
-    product(f, me, &a, role, i_layer);
+    product(f, me, &a, role, i_layer, set);
 }
 
 static void feed_forward_in(const struct forward *f, const struct member *me, int32_t i_layer,
-                            int64_t n_tok)
+                            enum row_set set)
 {
     static const enum tensor_role role[] = {ROLE_GATE, ROLE_UP};
     const struct model_config *c = f->c;
@@ -267,16 +276,16 @@ static void feed_forward_in(const struct forward *f, const struct member *me, in
                                   .ld_x = c->d_model,
                                   .norm = w->ffn_norm,
                                   .eps = c->norm_eps,
-                                  .n_tok = n_tok,
+                                  .n_tok = f->n_rows[set],
                                   .k = c->d_model,
                                   .out = out,
                                   .n_out = 2,
                                   .work = buffer(f, BUF_WORK)};
-    product(f, me, &a, role, i_layer);
+    product(f, me, &a, role, i_layer, set);
 }
 
 static void feed_forward_out(const struct forward *f, const struct member *me, int32_t i_layer,
-                             int64_t n_tok)
+                             enum row_set set)
 {
     static const enum tensor_role role[] = {ROLE_DOWN};
     const struct model_config *c = f->c;
@@ -290,12 +299,12 @@ static void feed_forward_out(const struct forward *f, const struct member *me, i
                                   .x = buffer(f, BUF_GATE),
                                   .x2 = buffer(f, BUF_UP),
                                   .ld_x = c->d_ff,
-                                  .n_tok = n_tok,
+                                  .n_tok = f->n_rows[set],
                                   .k = c->d_ff,
                                   .out = &out,
                                   .n_out = 1,
                                   .work = buffer(f, BUF_WORK)};
-    product(f, me, &a, role, i_layer);
+    product(f, me, &a, role, i_layer, set);
 }
 
 /* Moves n_kept rows of width n to the front. Each member moves its own columns, row by row: a row
@@ -322,12 +331,12 @@ static void output(const struct forward *f, const struct member *me)
                                   .ld_x = c->d_model,
                                   .norm = f->w->output_norm,
                                   .eps = c->norm_eps,
-                                  .n_tok = f->n_logits,
+                                  .n_tok = f->n_rows[ROWS_LOGITS],
                                   .k = c->d_model,
                                   .out = &out,
                                   .n_out = 1,
                                   .work = buffer(f, BUF_WORK)};
-    product(f, me, &a, role, -1);
+    product(f, me, &a, role, -1, ROWS_LOGITS);
 }
 
 /* An exponent of all ones is infinity or NaN; without a branch, so that the loop is vectorised. */
@@ -363,13 +372,13 @@ static void attention_half(const struct forward *f, const struct member *me, int
 }
 
 static void feed_forward_half(const struct forward *f, const struct member *me, int32_t i_layer,
-                              int64_t n_tok)
+                              enum row_set set)
 {
-    project_out(f, me, i_layer, n_tok);
+    project_out(f, me, i_layer, set);
     team_barrier(me);
-    feed_forward_in(f, me, i_layer, n_tok);
+    feed_forward_in(f, me, i_layer, set);
     team_barrier(me);
-    feed_forward_out(f, me, i_layer, n_tok);
+    feed_forward_out(f, me, i_layer, set);
     team_barrier(me);
 }
 
@@ -377,8 +386,8 @@ static void keep_wanted(const struct forward *f, const struct member *me)
 {
     const int32_t *wanted = buffer(f, BUF_WANTED);
     const int64_t n_q = (int64_t)f->c->n_heads * f->c->d_head;
-    gather(me, buffer(f, BUF_X), f->c->d_model, wanted, f->n_wanted);
-    gather(me, buffer(f, BUF_Y), n_q, wanted, f->n_wanted);
+    gather(me, buffer(f, BUF_X), f->c->d_model, wanted, f->n_rows[ROWS_WANTED]);
+    gather(me, buffer(f, BUF_Y), n_q, wanted, f->n_rows[ROWS_WANTED]);
     team_barrier(me);
 }
 
@@ -387,32 +396,33 @@ static void keep_states(struct forward *f, const struct member *me)
 {
     const int64_t d = f->c->d_model;
     float *x = buffer(f, BUF_X), *states = buffer(f, BUF_GATE);
-    f->ops->rmsnorm(me, states, d, x, d, f->w->output_norm, f->n_wanted, d, f->c->norm_eps);
+    f->ops->rmsnorm(me, states, d, x, d, f->w->output_norm, f->n_rows[ROWS_WANTED], d,
+                    f->c->norm_eps);
     team_barrier(me);
-    gather(me, x, d, buffer(f, BUF_LOGIT_OF), f->n_logits);
-    check_finite(f, me, states, f->n_wanted * d);
+    gather(me, x, d, buffer(f, BUF_LOGIT_OF), f->n_rows[ROWS_LOGITS]);
+    check_finite(f, me, states, f->n_rows[ROWS_WANTED] * d);
     team_barrier(me);
 }
 
 static void step(const struct member *me, void *arg)
 {
     struct forward *f = arg;
-    const int32_t n_layers = f->c->n_layers, n_tok = f->batch->n_tok;
+    const int32_t n_layers = f->c->n_layers;
     embed(f, me);
     for (int32_t i = 0; i + 1 < n_layers; i++) {
         attention_half(f, me, i);
-        feed_forward_half(f, me, i, n_tok);
+        feed_forward_half(f, me, i, ROWS_ALL);
     }
     attention_half(f, me, n_layers - 1);
-    if (f->observer) feed_forward_half(f, me, n_layers - 1, n_tok); /* it wants all rows */
-    if (f->n_wanted == 0) return;
+    if (f->observer) feed_forward_half(f, me, n_layers - 1, ROWS_ALL); /* it wants all rows */
+    if (f->n_rows[ROWS_WANTED] == 0) return;
     keep_wanted(f, me);
-    if (!f->observer) feed_forward_half(f, me, n_layers - 1, f->n_wanted);
+    if (!f->observer) feed_forward_half(f, me, n_layers - 1, ROWS_WANTED);
     if (f->has_states) keep_states(f, me);
-    if (f->n_logits == 0) return;
+    if (f->n_rows[ROWS_LOGITS] == 0) return;
     output(f, me);
     team_barrier(me);
-    check_finite(f, me, buffer(f, BUF_LOGITS), (int64_t)f->n_logits * f->c->n_vocab);
+    check_finite(f, me, buffer(f, BUF_LOGITS), (int64_t)f->n_rows[ROWS_LOGITS] * f->c->n_vocab);
 }
 
 /* ---- the batch ---- */
@@ -445,19 +455,46 @@ static unsigned wants(const struct batch *b, int32_t i)
 static bool list_wanted(struct forward *f, const struct batch *b, struct err *err)
 {
     int32_t *wanted = buffer(f, BUF_WANTED), *logit_of = buffer(f, BUF_LOGIT_OF);
-    f->n_wanted = f->n_logits = 0;
+    f->n_rows[ROWS_ALL] = b->n_tok;
+    f->n_rows[ROWS_WANTED] = f->n_rows[ROWS_LOGITS] = 0;
     f->has_states = false;
     for (int32_t i = 0; i < b->n_tok; i++) {
         const unsigned want = wants(b, i);
         if (want == WANT_NOTHING) continue;
         if (want & WANT_STATE) f->has_states = true;
         if (want & WANT_LOGITS) {
-            if (f->n_logits == f->max_logit_rows)
+            if (f->n_rows[ROWS_LOGITS] == f->max_logit_rows)
                 return err_set(err, ERR_LIMIT, "logits of more than %" PRId32 " tokens are wanted",
                                f->max_logit_rows);
-            logit_of[f->n_logits++] = f->n_wanted;
+            logit_of[f->n_rows[ROWS_LOGITS]++] = f->n_rows[ROWS_WANTED];
         }
-        wanted[f->n_wanted++] = i;
+        wanted[f->n_rows[ROWS_WANTED]++] = i;
+    }
+    return true;
+}
+
+/* Neighbours with the same adapter, in all three sets of rows. */
+static bool list_lora(struct forward *f, const struct batch *b, struct err *err)
+{
+    struct lora_step *s = &f->lora;
+    struct lora_run *run = NULL;
+    int32_t row[N_ROW_SETS] = {0};
+    s->n_runs = 0;
+    for (int32_t i = 0; b->lora && i < b->n_tok; i++) {
+        const struct lora *l = b->lora[i];
+        const unsigned want = wants(b, i);
+        const bool is_in[] = {true, want != WANT_NOTHING, (want & WANT_LOGITS) != 0};
+        if (l && !s->in)
+            return err_set(err, ERR_USAGE, "an adapter in a batch of an engine that takes none");
+        if (l && (!run || run->lora != l || run->begin[0] + run->n[0] != i)) {
+            run = &s->run[s->n_runs++];
+            *run = (struct lora_run){.lora = l};
+            memcpy(run->begin, row, sizeof row);
+        }
+        for (int k = 0; k < N_ROW_SETS; k++) {
+            row[k] += is_in[k];
+            if (l) run->n[k] += is_in[k];
+        }
     }
     return true;
 }
@@ -542,7 +579,7 @@ bool forward_run(struct forward *f, struct kv_cache *kv, const struct batch *b,
     assert(l->d_head == f->c->d_head && l->n_kv_heads == f->c->n_kv_heads);
     (void)l;
     if (!check_tokens(f, b, err) || !check_observer(f, err) || !list_spans(f, kv, b, err) ||
-        !list_wanted(f, b, err) || !reserve_spans(f, kv, b, err))
+        !list_wanted(f, b, err) || !list_lora(f, b, err) || !reserve_spans(f, kv, b, err))
         return false;
     f->batch = b;
     f->kv = kv;
@@ -556,7 +593,7 @@ bool forward_run(struct forward *f, struct kv_cache *kv, const struct batch *b,
                        model_info(f->model)->path);
     }
     *logits = buffer(f, BUF_LOGITS);
-    *n_rows = f->n_logits;
+    *n_rows = f->n_rows[ROWS_LOGITS];
     return true;
 }
 
@@ -636,9 +673,44 @@ static size_t seen_bytes(const struct forward *f)
            sizeof(float); /* less than the plan, which fits */
 }
 
+static int64_t lora_width(const struct model_config *c)
+{
+    const int64_t n_q = (int64_t)c->n_heads * c->d_head;
+    const int64_t d = c->d_ff > c->d_model ? c->d_ff : c->d_model;
+    return (d > n_q ? d : n_q);
+}
+
+size_t forward_lora_bytes(const struct model_config *c, int32_t max_batch_tok)
+{
+    const size_t floats = (size_t)lora_width(c) + (size_t)LORA_MID;
+    return (size_t)max_batch_tok * (floats * sizeof(float) + sizeof(struct lora_run));
+}
+
+bool forward_take_lora(struct forward *f, struct err *err)
+{
+    struct lora_step *s = &f->lora;
+    const size_t n = (size_t)f->max_batch_tok;
+    s->ld_in = lora_width(f->c);
+    s->in = os_big_alloc(n * (size_t)s->ld_in * sizeof(float));
+    s->mid = os_big_alloc(n * LORA_MID * sizeof(float));
+    s->run = calloc(n, sizeof *s->run);
+    return (s->in && s->mid && s->run) ||
+           err_set(err, ERR_MEMORY, "no memory for adapters in batches of %" PRId32 " tokens",
+                   f->max_batch_tok);
+}
+
+static void free_lora(struct forward *f)
+{
+    const size_t n = (size_t)f->max_batch_tok * sizeof(float);
+    if (f->lora.in) os_big_free(f->lora.in, n * (size_t)f->lora.ld_in);
+    if (f->lora.mid) os_big_free(f->lora.mid, n * LORA_MID);
+    free(f->lora.run);
+}
+
 void forward_free(struct forward *f)
 {
     if (!f) return;
+    free_lora(f);
     forward_observe(f, NULL, NULL);
     os_big_free(f->memory, f->plan.all_bytes);
     free(f);

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/team.h"
 #include "model/kv_cache.h"
+#include "model/lora.h"
 #include "model/model.h"
 
 struct batch {
@@ -20,6 +21,9 @@ struct batch {
     const int32_t *seq;   /* [n_tok]; tokens of one sequence stand together, positions rising by 1,
                            * and each sequence continues where its cache ends */
     const uint8_t *wants; /* [n_tok] of enum want; NULL: WANT_LOGITS of each run's last token */
+    /* [n_tok] the adapter of each token's sequence, or NULL for none; NULL: nobody has one. Keys
+     * and values in the cache are of one adapter, which is the caller's to know. */
+    const struct lora *const *lora;
 };
 
 /* What is to be known of a token after the step; may be added up. */
@@ -35,6 +39,10 @@ void forward_free(struct forward *f);          /* NULL is fine */
 size_t forward_bytes(const struct forward *f); /* activations and work, as planned */
 size_t forward_plan_bytes(const struct model_config *c, const struct ops *ops, int n_threads,
                           int32_t max_batch_tok, int32_t max_logit_rows, int32_t max_pos);
+
+/* Memory for adapters, without which no batch may have any: bytes, and taking it. */
+size_t forward_lora_bytes(const struct model_config *c, int32_t max_batch_tok);
+bool forward_take_lora(struct forward *f, struct err *err) CRIA_CHECK;
 
 /* Reserves the cache, runs the batch, and leaves logits [n_rows, n_vocab] of the tokens that want
  * them, in batch order, in memory that is valid until the next run. ERR_BUSY: the cache is full,

@@ -79,26 +79,13 @@ static bool place(struct model *m, const struct tensor_source *source, const str
 
 /* ---- names that are not needed ---- */
 
-/* True if `name` is `pattern` with some layer number. */
-static bool is_name_of(const char *pattern, const char *name, int64_t *i_layer)
-{
-    const char *at = strstr(pattern, "%d");
-    *i_layer = 0;
-    if (!at) return strcmp(pattern, name) == 0;
-    const size_t n_before = (size_t)(at - pattern);
-    if (strncmp(pattern, name, n_before) != 0) return false;
-    char *end = NULL;
-    *i_layer = strtoll(name + n_before, &end, 10);
-    return end != name + n_before && strcmp(end, at + 2) == 0;
-}
-
 static const struct tensor_row *row_of(const struct tensor_source *source, const char *name,
                                        int64_t *i_layer)
 {
     for (size_t i = 0; i < ROLE_COUNT; i++) {
         const struct tensor_row *r = &tensor_rows_table[i];
         const char *pattern = source->pattern(r);
-        if (pattern && is_name_of(pattern, name, i_layer)) return r;
+        if (pattern && tensor_name_is(pattern, name, i_layer)) return r;
     }
     return NULL;
 }

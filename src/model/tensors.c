@@ -14,6 +14,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/checked.h"
@@ -88,6 +89,18 @@ void tensor_name(char out[TENSOR_NAME_BYTES], const char *pattern, int32_t i_lay
         n = snprintf(out, TENSOR_NAME_BYTES, "%s", pattern);
     assert(n > 0 && n < TENSOR_NAME_BYTES);
     (void)n;
+}
+
+bool tensor_name_is(const char *pattern, const char *name, int64_t *i_layer)
+{
+    const char *at = strstr(pattern, "%d");
+    *i_layer = 0;
+    if (!at) return strcmp(pattern, name) == 0;
+    const size_t n_before = (size_t)(at - pattern);
+    if (strncmp(pattern, name, n_before) != 0) return false;
+    char *end = NULL;
+    *i_layer = strtoll(name + n_before, &end, 10);
+    return end != name + n_before && strcmp(end, at + 2) == 0;
 }
 
 void *weights_slot(struct weights *w, const struct tensor_row *r, int32_t i_layer)

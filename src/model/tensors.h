@@ -60,6 +60,9 @@ int32_t tensor_copies(const struct model_config *c, const struct tensor_row *r);
 /* Writes `pattern` (one of a row's three) for layer `i_layer`. */
 void tensor_name(char out[TENSOR_NAME_BYTES], const char *pattern, int32_t i_layer);
 
+/* True if `name` is `pattern` with some layer number, which may be out of range. */
+bool tensor_name_is(const char *pattern, const char *name, int64_t *i_layer);
+
 /* The weights of a model: matrices of any dtype as the file has them, vectors as float. */
 struct layer_weights {
     struct tensor wq, wk, wv, wo, gate, up, down;

@@ -67,7 +67,7 @@ static void feed_batch(struct runner *r, int32_t seq, const int32_t *tokens, int
         seqs[i] = seq;
         wants[i] = logits != NULL;
     }
-    const struct batch b = {n, tokens, pos, seqs, wants};
+    const struct batch b = {n, tokens, pos, seqs, wants, NULL};
     const bool ok = forward_run(r->f, r->kv, &b, &rows, &n_rows, &err);
     assert_ok(ok, &err);
     assert_int_equal(n_rows, logits ? n : 0);

@@ -197,7 +197,7 @@ static void run_company(struct runner *r, int32_t tokens[N_COMPANY][N_EACH], flo
             wants[n] = 1;
         }
     }
-    const struct batch b = {n, token, pos, seq, wants};
+    const struct batch b = {n, token, pos, seq, wants, NULL};
     assert_ok(forward_run(r->f, r->kv, &b, &rows, &n_rows, &err), &err);
     assert_int_equal(n_rows, n);
     memcpy(out, rows, (size_t)n * N_VOCAB * sizeof *rows);
@@ -323,7 +323,7 @@ static void test_wrong_batches_change_nothing(void **state)
     runner_feed(&r, runner_seq(&r), tokens, 2, 4, NULL);
     const int64_t n_free = kv_cache_free_tokens(r.kv);
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        const struct batch b = {cases[i].n, cases[i].token, cases[i].pos, cases[i].seq, NULL};
+        const struct batch b = {cases[i].n, cases[i].token, cases[i].pos, cases[i].seq, NULL, NULL};
         struct err err = {0};
         const float *rows = NULL;
         int32_t n_rows = -1;
@@ -351,7 +351,8 @@ static void test_full_cache_changes_nothing(void **state)
     make_tokens(tokens, 64, N_VOCAB, 5);
     runner_feed(&r, runner_seq(&r), tokens, 32, 64, NULL);
     runner_feed(&r, runner_seq(&r), tokens, 64, 64, NULL);
-    const struct batch both = {2, token, pos, seq, NULL}, one = {1, token, pos, seq, NULL};
+    const struct batch both = {2, token, pos, seq, NULL, NULL},
+                       one = {1, token, pos, seq, NULL, NULL};
     assert_false(forward_run(r.f, r.kv, &both, &rows, &n_rows, &err));
     assert_int_equal(err.code, ERR_BUSY);
     assert_int_equal(kv_cache_length(r.kv, 0), 32);
@@ -384,7 +385,7 @@ static void test_wanted_rows_come_in_order(void **state)
         seq[i] = id;
         wants[i] = i % 7 == 3 || i == N - 1;
     }
-    const struct batch b = {N, tokens, pos, seq, wants};
+    const struct batch b = {N, tokens, pos, seq, wants, NULL};
     assert_ok(forward_run(r.f, r.kv, &b, &rows, &n_rows, &err), &err);
     for (int32_t i = 0, k = 0; i < N; i++) {
         if (!wants[i]) continue;
@@ -478,7 +479,7 @@ static void test_nan_in_weights_is_reported(void **state)
     int32_t n_rows = 0;
     runner_open(&r, path, &opt);
     const int32_t seq = runner_seq(&r);
-    const struct batch batch = {1, &token, &pos, &seq, NULL};
+    const struct batch batch = {1, &token, &pos, &seq, NULL, NULL};
     assert_false(forward_run(r.f, r.kv, &batch, &rows, &n_rows, &err));
     assert_int_equal(err.code, ERR_FORMAT);
     assert_non_null(strstr(err.text, path));
