@@ -11,6 +11,51 @@
  */
 #include "model/lora_apply.h"
 
+#include <stdlib.h>
+
+#include "base/os.h"
+
+/* ---- memory ---- */
+
+/* The widest input of a product. */
+static int64_t width(const struct model_config *c)
+{
+    const int64_t n_q = (int64_t)c->n_heads * c->d_head;
+    const int64_t d = c->d_ff > c->d_model ? c->d_ff : c->d_model;
+    return d > n_q ? d : n_q;
+}
+
+size_t lora_step_bytes(const struct model_config *c, int32_t max_tok)
+{
+    const size_t floats = (size_t)width(c) + (size_t)LORA_MID;
+    return (size_t)max_tok * (floats * sizeof(float) + sizeof(struct lora_run));
+}
+
+bool lora_step_init(struct lora_step *s, const struct model_config *c, int32_t max_tok,
+                    struct err *err)
+{
+    const size_t n = (size_t)max_tok;
+    s->max_tok = max_tok;
+    s->ld_in = width(c);
+    s->in = os_big_alloc(n * (size_t)s->ld_in * sizeof(float));
+    s->mid = os_big_alloc(n * LORA_MID * sizeof(float));
+    s->run = calloc(n, sizeof *s->run);
+    return (s->in && s->mid && s->run) ||
+           err_set(err, ERR_MEMORY,
+                   "no memory for adapters in batches of %d tokens; use a smaller batch",
+                   (int)max_tok);
+}
+
+void lora_step_release(struct lora_step *s)
+{
+    const size_t n = (size_t)s->max_tok * sizeof(float);
+    if (s->in) os_big_free(s->in, n * (size_t)s->ld_in);
+    if (s->mid) os_big_free(s->mid, n * LORA_MID);
+    free(s->run);
+}
+
+/* ---- by every member ---- */
+
 static int64_t at(int32_t row, int64_t ld) { return (int64_t)row * ld; }
 
 /* in(x) of the run's rows. */

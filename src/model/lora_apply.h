@@ -16,13 +16,21 @@ struct lora_run {
     int32_t begin[N_ROW_SETS], n[N_ROW_SETS];
 };
 
-/* Memory of a step: in [n_tok, width], mid [n_tok, LORA_MID], run [n_tok]. */
+/* Of a step: in [max_tok, ld_in], mid [max_tok, LORA_MID], run [max_tok]; all zero: it takes no
+ * adapters. */
 struct lora_step {
     float *in, *mid;
     int64_t ld_in;
+    int32_t max_tok;
     struct lora_run *run;
     int32_t n_runs; /* 0: no token of this step has an adapter */
 };
+
+size_t lora_step_bytes(const struct model_config *c, int32_t max_tok);
+/* After a failure, too, lora_step_release() frees what there is. */
+bool lora_step_init(struct lora_step *s, const struct model_config *c, int32_t max_tok,
+                    struct err *err) CRIA_CHECK;
+void lora_step_release(struct lora_step *s);
 
 /* By all members, behind ops->linear(a) without a barrier between: adds what adapters change to its
  * outputs, output i being of role[i]. The results are visible after the next barrier. */
