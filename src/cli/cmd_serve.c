@@ -35,6 +35,13 @@ static bool read_list(const struct args *a, const char *name, const char *list[M
     return true;
 }
 
+static bool serve(const struct session *s, struct serve_options *o, struct err *err)
+{
+    o->adapters = s->adapter;
+    o->n_adapters = s->n_adapters;
+    return serve_run(s->engine, o, err);
+}
+
 static int serve_command(const struct args *a, struct err *err)
 {
     struct lists lists;
@@ -45,6 +52,7 @@ static int serve_command(const struct args *a, struct err *err)
         .store = args_str(a, "store"),
         .store_mb = (int)args_int(a, "store-mb"),
         .store_days = (int)args_int(a, "store-days"),
+        .lora_dir = args_str(a, "lora-dir"),
         .tls_cert = args_str(a, "tls-cert"),
         .tls_key = args_str(a, "tls-key"),
         .origins = lists.origins,
@@ -61,12 +69,13 @@ static int serve_command(const struct args *a, struct err *err)
     struct session s = {0};
     struct engine_options opt = options_engine(a);
     opt.n_seqs = (int32_t)args_int(a, "parallel");
+    opt.takes_adapters = options_has_lora(a) || o.lora_dir;
     opt.max_logit_rows = opt.n_seqs + SCORE_ROWS;
     signal(SIGPIPE, SIG_IGN);
     const bool ok = read_list(a, "cors", lists.origins, &o.n_origins, err) &&
                     read_list(a, "allow-host", lists.hosts, &o.n_hosts, err) &&
                     read_list(a, "alias", lists.aliases, &o.n_aliases, err) &&
-                    session_open(a, &opt, &s, err) && serve_run(s.engine, &o, err);
+                    session_open(a, &opt, &s, err) && serve(&s, &o, err);
     session_close(&s);
     return ok ? 0 : 1;
 }
@@ -81,6 +90,7 @@ static const struct option options[] = {
     {"queue",      0,  "N",         OPT_INT,  0,  1000,  "256",       NULL,   false, "requests that may wait beyond those; more are told to come again (429)"},
     {"pooling",    0,  "NAME",      OPT_NAME, 0,  0,     "mean",      pooling_names, false, "how /v1/embeddings makes one vector of a text's states"},
     {"alias",      0,  "NAME",      OPT_STR,  0,  0,     NULL,        NULL,   true,  "another name of the model in requests"},
+    {"lora-dir",   0,  "DIR",       OPT_STR,  0,  0,     NULL,        NULL,   false, "let who may ask load adapters from this directory (/v1/load_lora_adapter), and unload any"},
     {"keys",       0,  "FILE",      OPT_FILE, 0,  0,     NULL,        NULL,   false, "who may ask: lines NAME SHA256 [REQUESTS/MIN [TOKENS/MIN]]; read again when it changes"},
     {"insecure",   0,  NULL,        OPT_FLAG, 0,  0,     NULL,        NULL,   false, "allow an address that others can reach without --keys"},
     {"store",      0,  "FILE",      OPT_FILE, 0,  0,     NULL,        NULL,   false, "database to keep responses and the page's chats in, made if it is not there; without it responses are kept in memory"},
@@ -96,7 +106,7 @@ static const struct option options[] = {
     /* clang-format on */
 };
 
-static const struct option_group *const groups[] = {&model_group, &engine_group, NULL};
+static const struct option_group *const groups[] = {&model_group, &lora_group, &engine_group, NULL};
 
 const struct command cmd_serve = {
     .name = "serve",
@@ -105,7 +115,7 @@ const struct command cmd_serve = {
     .groups = groups,
     .details =
         "Answers /v1/chat/completions, /v1/completions, /v1/responses, /v1/messages, "
-        "/v1/embeddings, /v1/models, /health, /metrics, /tokenize "
+        "/v1/embeddings, /v1/models, /v1/load_lora_adapter, /health, /metrics, /tokenize "
         "and /detokenize. Requests share one batch, and prompts that begin alike share their "
         "beginning.\n\n"
         "It listens on loopback unless --host says otherwise. SIGTERM lets open answers end.",

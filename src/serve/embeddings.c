@@ -39,10 +39,11 @@ static bool read_body(struct reading *rd, struct json body, struct unknown_field
                       struct refusal *r)
 {
     struct embeddings *e = rd->own;
-    const struct server *s = rd->server;
+    struct server *s = rd->server;
     const int32_t d = embed_width(s->engine);
     e->encoding = "float";
-    if (!fields_read(rows, body, e, unknown, r) || !server_knows_model(s, e->model, r))
+    if (!fields_read(rows, body, e, unknown, r) ||
+        !server_choose_model(s, e->model, &rd->adapter, r))
         return false;
     if (strcmp(e->encoding, "float") != 0 && strcmp(e->encoding, "base64") != 0)
         return refuse(r, REFUSAL_VALUE, "encoding_format",
@@ -114,7 +115,7 @@ static void word(struct reading *rd, struct buf *out)
         json_end(&w);
     }
     json_end(&w);
-    json_key_cstring(&w, "model", rd->server->model_id);
+    json_key_cstring(&w, "model", server_model_name(rd->server, rd->adapter));
     json_key(&w, "usage");
     json_object(&w);
     json_key_int(&w, "prompt_tokens", rd->n_tok);

@@ -54,6 +54,7 @@ static void gen_free(struct generation *g)
     for (int32_t i = 0; i < g->n_prompts; i++) ids_release(&g->part[i].prompt);
     for (int32_t i = 0; i < g->n_choices; i++) choice_release(&g->choice[i]);
     grammar_free(g->compile.grammar);
+    adapters_leave(s->adapters, g->adapter);
     gen_params_release(&g->params);
     vault_job_release(&g->stored);
     json_free(g->chain);
@@ -108,6 +109,7 @@ static void fill_job(struct generation *g)
     memcpy(job->params.stop, p->stop, sizeof p->stop);
     job->params.ignores_eos = p->ignores_eos;
     job->params.grammar = g->compile.grammar;
+    job->params.adapter = g->adapter ? g->adapter->is.lora : NULL;
     show_mark(g, &job->params);
     job->part = g->part;
     job->n_parts = g->n_prompts;

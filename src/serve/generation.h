@@ -53,6 +53,7 @@ struct generation {
     int32_t n_events;              /* sent so far */
     int32_t n_opened;              /* items or blocks of the answer that have begun */
     struct gen_params params;
+    struct adapter *adapter; /* that it has chosen; NULL: none */
     struct compile_job compile;
     bool is_compiling; /* not with the worker yet */
     struct job job;

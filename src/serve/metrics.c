@@ -80,6 +80,19 @@ static double resident_bytes(void)
     return (double)pages * (double)sysconf(_SC_PAGESIZE);
 }
 
+/* Names have nothing that must be escaped. */
+static void write_adapter_bytes(void *user, const struct adapter *ad)
+{
+    buf_printf(user, "cria_adapter_bytes{adapter=\"%s\"} %" PRIu64 "\n", ad->is.name,
+               lora_bytes(ad->is.lora));
+}
+
+static void write_adapter_requests(void *user, const struct adapter *ad)
+{
+    buf_printf(user, "cria_adapter_requests_total{adapter=\"%s\"} %" PRId64 "\n", ad->is.name,
+               ad->n_requests);
+}
+
 void metrics_write(const struct metrics *m, const struct metrics_now *now, struct buf *out)
 {
     const struct worker_status *w = &now->worker;
@@ -116,6 +129,11 @@ void metrics_write(const struct metrics *m, const struct metrics_now *now, struc
                        m->n_status[i]);
         else if (m->n_status[i])
             buf_printf(out, "cria_requests_total{status=\"other\"} %" PRId64 "\n", m->n_status[i]);
+    write_head(out, "cria_adapter_bytes", "gauge", "Memory of each adapter in bytes.");
+    adapters_each(now->adapters, write_adapter_bytes, out);
+    write_head(out, "cria_adapter_requests_total", "counter",
+               "Requests by the adapter they chose.");
+    adapters_each(now->adapters, write_adapter_requests, out);
     for (int i = 0; i < N_HISTOGRAMS; i++)
         write_histogram(out, &m->hist[i], hist_rows[i].name, hist_rows[i].help);
 }

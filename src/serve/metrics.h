@@ -3,6 +3,7 @@
 #define CRIA_SERVE_METRICS_H
 
 #include "base/buf.h"
+#include "serve/adapters.h"
 #include "serve/worker.h"
 
 enum histogram_id {
@@ -33,7 +34,7 @@ struct metrics_now {
     struct worker_status worker;
     int n_connections, max_connections;
     int64_t n_cache_tok; /* positions in the cache in all */
-    const char *model;
+    const struct adapters *adapters;
 };
 /* Appends the page. */
 void metrics_write(const struct metrics *m, const struct metrics_now *now, struct buf *out);

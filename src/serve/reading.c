@@ -28,6 +28,7 @@ static void reading_free(struct reading *rd)
     if (rd->next) rd->next->prev = rd->prev;
     s->n_gens--;
     if (rd->own) rd->kind->release(rd);
+    adapters_leave(s->adapters, rd->adapter);
     for (int32_t i = 0; i < rd->n_parts; i++) ids_release(&rd->part[i].prompt);
     json_free(rd->body);
     free(rd->own);
@@ -141,6 +142,7 @@ void reading_begin(struct exchange *ex, const struct reading_kind *kind, const v
         exchange_refuse(ex, &r);
         return;
     }
+    rd->job.params.adapter = rd->adapter ? rd->adapter->is.lora : NULL;
     rd->job.part = rd->part;
     rd->job.n_parts = rd->n_parts;
     rd->job.hear = hear;

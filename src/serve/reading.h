@@ -14,6 +14,7 @@ struct reading {
     struct exchange *ex; /* NULL: the client is gone */
     const struct reading_kind *kind;
     char key_name[KEY_NAME_BYTES];
+    struct adapter *adapter; /* NULL: none */
     struct json_doc *body;
     struct job job;
     struct job_part *part; /* a text each */

@@ -31,6 +31,7 @@ static const struct row {
     [REFUSAL_CONTEXT]     = {400, "invalid_request_error",   "context_length_exceeded",  false, "invalid_request_error"},
     [REFUSAL_KEY]         = {401, "authentication_error",    "invalid_api_key",          false, "authentication_error"},
     [REFUSAL_ORIGIN]      = {403, "permission_error",        "forbidden",                false, "permission_error"},
+    [REFUSAL_OFF]         = {403, "permission_error",        "not_enabled",              false, "permission_error"},
     [REFUSAL_NO_ROUTE]    = {404, "invalid_request_error",   "not_found",                false, "not_found_error"},
     [REFUSAL_NO_MODEL]    = {404, "invalid_request_error",   "model_not_found",          false, "not_found_error"},
     [REFUSAL_METHOD]      = {405, "invalid_request_error",   "method_not_allowed",       false, "invalid_request_error"},

@@ -18,6 +18,7 @@ enum refusal_kind {
     REFUSAL_CONTEXT,     /* the prompt is longer than the context */
     REFUSAL_KEY,         /* no key, or an unknown one */
     REFUSAL_ORIGIN,      /* a web page or host name that may not ask */
+    REFUSAL_OFF,         /* not a thing that this server was started for */
     REFUSAL_NO_ROUTE,
     REFUSAL_NO_MODEL,
     REFUSAL_METHOD,

@@ -88,26 +88,52 @@ static struct buf *fresh_text(struct exchange *ex)
     return &ex->server->text;
 }
 
-static void write_model(struct json_writer *w, const struct server *s)
+static void handle_load_adapter(struct exchange *ex, const char *rest, struct body b)
+{
+    (void)rest;
+    adapters_load(ex, b.data, b.n);
+}
+
+static void handle_unload_adapter(struct exchange *ex, const char *rest, struct body b)
+{
+    (void)rest;
+    adapters_unload(ex, b.data, b.n);
+}
+
+/* The model, or an adapter of it. */
+static void write_model(struct json_writer *w, const struct server *s, const struct adapter *ad)
 {
     const struct model_info *i = model_info(s->gen_model.model);
     const struct model_config *c = model_config(s->gen_model.model);
     json_object(w);
-    json_key_cstring(w, "id", s->model_id);
+    json_key_cstring(w, "id", server_model_name(s, ad));
     json_key_cstring(w, "object", "model");
-    json_key_int(w, "created", s->started_s);
+    json_key_int(w, "created", ad ? ad->loaded_s : s->started_s);
     json_key_cstring(w, "owned_by", i->author ? i->author : "cria");
+    json_key_cstring(w, "parent", ad ? s->model_id : NULL);
     json_key(w, "meta");
     json_object(w);
-    json_key_cstring(w, "name", i->name);
+    json_key_cstring(w, "name", ad ? ad->is.name : i->name);
     json_key_cstring(w, "type", i->type_name);
     json_key_uint(w, "n_params", i->n_params);
-    json_key_uint(w, "size", i->file_bytes);
+    json_key_uint(w, "size", ad ? lora_bytes(ad->is.lora) : i->file_bytes);
+    if (ad) json_key_int(w, "rank", lora_rank(ad->is.lora));
     json_key_int(w, "n_vocab", c->n_vocab);
     json_key_int(w, "n_ctx_train", c->n_ctx);
     json_key_int(w, "n_ctx", s->gen_model.n_ctx);
     json_end(w);
     json_end(w);
+}
+
+struct model_list {
+    struct json_writer *w;
+    const struct server *s;
+};
+
+static void list_adapter(void *user, const struct adapter *ad)
+{
+    const struct model_list *l = user;
+    write_model(l->w, l->s, ad);
 }
 
 static void handle_models(struct exchange *ex, const char *rest, struct body b)
@@ -119,7 +145,9 @@ static void handle_models(struct exchange *ex, const char *rest, struct body b)
     json_key_cstring(&w, "object", "list");
     json_key(&w, "data");
     json_array(&w);
-    write_model(&w, ex->server);
+    write_model(&w, ex->server, NULL);
+    struct model_list l = {&w, ex->server};
+    adapters_each(ex->server->adapters, list_adapter, &l);
     json_end(&w);
     json_end(&w);
     exchange_reply(ex, 200, JSON_TYPE, out);
@@ -128,17 +156,19 @@ static void handle_models(struct exchange *ex, const char *rest, struct body b)
 static void handle_model(struct exchange *ex, const char *rest, struct body b)
 {
     struct refusal r;
+    const struct server *s = ex->server;
     char *name = evhttp_uridecode(rest, 0, NULL);
-    const bool is_ours = name && strcmp(name, ex->server->model_id) == 0;
+    const struct adapter *ad = name ? adapters_find(s->adapters, name) : NULL;
+    const bool is_ours = ad || (name && strcmp(name, s->model_id) == 0);
     (void)b;
     if (is_ours) {
         struct buf *out = fresh_text(ex);
         struct json_writer w = json_writer(out);
-        write_model(&w, ex->server);
+        write_model(&w, s, ad);
         exchange_reply(ex, 200, JSON_TYPE, out);
     } else {
         refuse(&r, REFUSAL_NO_MODEL, "model", "there is no model \"%.80s\" here; the model is %s",
-               name ? name : "", ex->server->model_id);
+               name ? name : "", s->model_id);
         exchange_refuse(ex, &r);
     }
     free(name);
@@ -170,6 +200,7 @@ static void handle_metrics(struct exchange *ex, const char *rest, struct body b)
         .n_connections = s->n_conns,
         .max_connections = s->max_conns,
         .n_cache_tok = s->n_cache_tok,
+        .adapters = s->adapters,
     };
     struct buf *out = fresh_text(ex);
     (void)rest, (void)b;
@@ -352,6 +383,8 @@ static const struct route {
     {"/embeddings",            EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  REFUSAL_OPENAI,    handle_embeddings},
     {"/models",                EVHTTP_REQ_GET,      "GET, OPTIONS",         true,  false, REFUSAL_OPENAI,    handle_models},
     {"/models/",               EVHTTP_REQ_GET,      "GET, OPTIONS",         true,  false, REFUSAL_OPENAI,    handle_model},
+    {"/load_lora_adapter",     EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  REFUSAL_OPENAI,    handle_load_adapter},
+    {"/unload_lora_adapter",   EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  REFUSAL_OPENAI,    handle_unload_adapter},
     {"/tokenize",              EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  REFUSAL_OPENAI,    handle_tokenize},
     {"/detokenize",            EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  REFUSAL_OPENAI,    handle_detokenize},
     {"/health",                EVHTTP_REQ_GET,      "GET, OPTIONS",         false, false, REFUSAL_OPENAI,    handle_health},

@@ -25,6 +25,9 @@ struct serve_options {
     const char *const *hosts;       /* names that the Host header may have besides our own */
     const char *const *aliases;     /* names that the model answers to besides its own */
     int n_origins, n_hosts, n_aliases;
+    const struct lora_named *adapters; /* [n_adapters], held; the engine takes adapters then */
+    int n_adapters;
+    const char *lora_dir; /* from here clients may load adapters; NULL: they may not */
     bool is_insecure;     /* a public address without keys is allowed */
     enum pooling pooling; /* how /v1/embeddings makes one vector of a text's states */
     int32_t max_queue;    /* requests that may wait for a place, >= 0 */

@@ -53,14 +53,34 @@ bool server_has_room(struct server *s, struct refusal *r)
     return false;
 }
 
-bool server_knows_model(const struct server *s, const char *name, struct refusal *r)
+bool server_is_model(const struct server *s, const char *name)
 {
     if (!name || !*name || strcmp(name, "default") == 0 || strcmp(name, s->model_id) == 0)
         return true;
     for (int i = 0; i < s->opt->n_aliases; i++)
         if (strcmp(name, s->opt->aliases[i]) == 0) return true;
-    return refuse(r, REFUSAL_NO_MODEL, "model",
-                  "model: there is no \"%.80s\" here; the model is %s", name, s->model_id);
+    return false;
+}
+
+bool server_choose_model(struct server *s, const char *name, struct adapter **adapter,
+                         struct refusal *r)
+{
+    struct adapter *was = *adapter;
+    *adapter = server_is_model(s, name) ? NULL : adapters_find(s->adapters, name);
+    if (*adapter != was) {
+        adapters_enter(*adapter);
+        adapters_leave(s->adapters, was);
+    }
+    return *adapter || server_is_model(s, name) ||
+           refuse(r, REFUSAL_NO_MODEL, "model",
+                  "model: there is no \"%.80s\" here; the model is %s, its adapters are listed at "
+                  "/v1/models",
+                  name, s->model_id);
+}
+
+const char *server_model_name(const struct server *s, const struct adapter *adapter)
+{
+    return adapter ? adapter->is.name : s->model_id;
 }
 
 /* ---- the address ---- */
@@ -244,6 +264,13 @@ static void on_compiled(evutil_socket_t fd, short what, void *arg)
     }
 }
 
+static void on_adapter(evutil_socket_t fd, short what, void *arg)
+{
+    struct server *s = arg;
+    (void)fd, (void)what;
+    adapters_hear(s->adapters);
+}
+
 static void on_kept(evutil_socket_t fd, short what, void *arg)
 {
     struct server *s = arg;
@@ -320,11 +347,12 @@ static bool make_loop(struct server *s, struct err *err)
     s->wake = add_event(s, worker_fd(s->worker), EV_READ | EV_PERSIST, on_wake, NULL);
     s->compiled = add_event(s, compiler_fd(s->compiler), EV_READ | EV_PERSIST, on_compiled, NULL);
     s->on_kept = add_event(s, vault_fd(s->vault), EV_READ | EV_PERSIST, on_kept, NULL);
+    s->on_adapter = add_event(s, adapters_fd(s->adapters), EV_READ | EV_PERSIST, on_adapter, NULL);
     s->on_term = add_event(s, SIGTERM, EV_SIGNAL | EV_PERSIST, on_signal, NULL);
     s->on_int = add_event(s, SIGINT, EV_SIGNAL | EV_PERSIST, on_signal, NULL);
     s->on_hup = add_event(s, SIGHUP, EV_SIGNAL | EV_PERSIST, on_hangup, NULL);
-    return (s->tick && s->wake && s->compiled && s->on_kept && s->on_term && s->on_int &&
-            s->on_hup) ||
+    return (s->tick && s->wake && s->compiled && s->on_kept && s->on_adapter && s->on_term &&
+            s->on_int && s->on_hup) ||
            err_set(err, ERR_MEMORY, "no memory for the server");
 }
 
@@ -367,8 +395,11 @@ static void release(struct server *s)
     compiler_free(s->compiler);
     s->compiler = NULL;
     vault_close(s->vault);
+    if (s->adapters) adapters_stop(s->adapters);
     generation_free_all(s);
     reading_free_all(s);
+    adapters_free(s->adapters);
+    s->adapters = NULL;
     if (s->http) evhttp_free(s->http);
     s->listener = NULL;
     conn_free_all(s);
@@ -376,6 +407,7 @@ static void release(struct server *s)
     free_event(s->wake);
     free_event(s->compiled);
     free_event(s->on_kept);
+    free_event(s->on_adapter);
     free_event(s->on_term);
     free_event(s->on_int);
     free_event(s->on_hup);
@@ -393,6 +425,7 @@ bool serve_run(struct engine *e, const struct serve_options *opt, struct err *er
     buf_init(&s.text, MAX_TEXT_BYTES);
     notify_init(&s.notify);
     bool ok = fill_names(&s, err) && open_files(&s, err) && plan_connections(&s, err) &&
+              (s.adapters = adapters_new(&s, err)) != NULL &&
               (s.worker = worker_new(e, err)) != NULL && (s.compiler = compiler_new(err)) != NULL &&
               make_loop(&s, err) && start_listening(&s, err);
     if (ok) event_base_dispatch(s.base);

@@ -18,6 +18,7 @@
 #include <event2/event.h>
 #include <event2/http.h>
 
+#include "serve/adapters.h"
 #include "serve/compiler.h"
 #include "serve/gen_params.h"
 #include "serve/http_check.h"
@@ -59,12 +60,13 @@ struct server {
     struct event_base *base;
     struct evhttp *http;
     struct evconnlistener *listener;
-    struct event *tick, *wake, *compiled, *on_kept, *on_term, *on_int, *on_hup;
+    struct event *tick, *wake, *compiled, *on_kept, *on_adapter, *on_term, *on_int, *on_hup;
     struct tls *tls; /* NULL: plain */
     struct host_rule host_rule;
 
     struct worker *worker;
     struct compiler *compiler;
+    struct adapters *adapters;
     struct keys *keys; /* NULL: everybody */
     struct notify notify;
     struct vault *vault;
@@ -86,8 +88,14 @@ struct server {
 /* ---- server.c ---- */
 /* False, and when to come again, if the queue is full; the asking request counts already. */
 bool server_has_room(struct server *s, struct refusal *r);
-/* NULL and "" are the model that is there. */
-bool server_knows_model(const struct server *s, const char *name, struct refusal *r);
+/* Whether a request may call the model itself so; NULL and "" do. */
+bool server_is_model(const struct server *s, const char *name);
+/* Lets go of *adapter, if any, and takes the one that a request names, NULL for the model itself.
+ * It is then the request's until adapters_leave(). */
+bool server_choose_model(struct server *s, const char *name, struct adapter **adapter,
+                         struct refusal *r) CRIA_CHECK;
+/* What an answer calls its model. */
+const char *server_model_name(const struct server *s, const struct adapter *adapter);
 
 /* ---- conn.c ---- */
 struct conn {
@@ -146,6 +154,7 @@ struct exchange {
     struct generation *gen;
     struct stored *stored; /* what it waits for */
     struct reading *reading;
+    struct adapter_job *adapter_job;
     /* for the log */
     struct exchange_figures {
         int32_t n_prompt, n_cached, n_generated;

@@ -182,7 +182,7 @@ static void open_frame(struct json_writer *w, const struct generation *g, bool i
                      : is_chunk         ? "chat.completion.chunk"
                                         : "chat.completion");
     json_key_int(w, "created", g->created_s);
-    json_key_cstring(w, "model", g->server->model_id);
+    json_key_cstring(w, "model", server_model_name(g->server, g->adapter));
     json_key_cstring(w, "system_fingerprint", fingerprint);
     json_key(w, "choices");
     json_array(w);

@@ -45,7 +45,7 @@ static void write_message(struct json_writer *w, const struct generation *g, boo
     json_key_cstring(w, "id", g->id);
     json_key_cstring(w, "type", "message");
     json_key_cstring(w, "role", "assistant");
-    json_key_cstring(w, "model", g->server->model_id);
+    json_key_cstring(w, "model", server_model_name(g->server, g->adapter));
     json_key(w, "content");
     json_array(w);
     if (is_over) write_text_part(w, c->text.data ? c->text.data : "", c->text.n_bytes);

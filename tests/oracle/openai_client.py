@@ -23,7 +23,27 @@ PARIS = "The capital of France is Paris."
 
 def models_list():
     page = client.models.list()
-    assert [m.object for m in page] == ["model"] and client.models.retrieve(MODEL).id == MODEL
+    assert [m.object for m in page] == ["model"] * 2 and client.models.retrieve(MODEL).id == MODEL
+
+
+def adapter():
+    listed = client.models.retrieve("mine")
+    assert listed.id == "mine" and listed.parent == MODEL
+    r = client.chat.completions.create(model="mine", messages=ASK, temperature=0, max_tokens=20)
+    assert r.model == "mine" and r.choices[0].message.content != PARIS
+    s = client.chat.completions.create(model="mine", messages=ASK, temperature=0, max_tokens=5, stream=True)
+    assert {c.model for c in s} == {"mine"}
+    r = client.chat.completions.create(model=MODEL, messages=ASK, temperature=0, max_tokens=20)
+    assert r.model == MODEL and r.choices[0].message.content == PARIS
+
+
+def adapter_at_run_time():
+    body = {"lora_name": "other", "lora_path": "smollm2"}
+    assert "added" in client.post("/load_lora_adapter", body=body, cast_to=str)
+    assert client.completions.create(model="other", prompt="One", max_tokens=2).model == "other"
+    refused(openai.BadRequestError, "lora_name", lambda: client.post("/load_lora_adapter", body=body, cast_to=str))
+    assert "removed" in client.post("/unload_lora_adapter", body={"lora_name": "other"}, cast_to=str)
+    refused(openai.NotFoundError, "model", lambda: client.completions.create(model="other", prompt="One", max_tokens=2))
 
 
 def chat():
@@ -266,8 +286,8 @@ def asynchronous():
 
 
 failed = 0
-tests = [models_list, chat, chat_stream, chat_stream_helper, chat_many, chat_logprobs, chat_stream_logprobs, chat_early_close,
-         completions, completions_stream, completions_scored, embeddings, structured_parse, structured_stream, structured_object,
+tests = [models_list, adapter, adapter_at_run_time, chat, chat_stream, chat_stream_helper, chat_many, chat_logprobs,
+         chat_stream_logprobs, chat_early_close, completions, completions_stream, completions_scored, embeddings, structured_parse, structured_stream, structured_object,
          structured_extras, errors, asynchronous, responses, responses_items, responses_stream, responses_parse, responses_logprobs]
 for i, test in enumerate(tests, 1):
     try:
