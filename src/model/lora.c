@@ -25,6 +25,7 @@
 #include "base/arena.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/os.h"
 #include "formats/gguf.h"
 #include "formats/safetensors.h"
 
@@ -91,6 +92,12 @@ static bool fill(const struct reading *rd, const struct tensor_row *r, const str
     const int64_t rows = tensor_rows(f->t), cols = tensor_cols(f->t);
     const double rank = (double)(is_b ? cols : rows);
     const double scale = is_b ? rd->scale * rd->alpha / (rd->is_rslora ? sqrt(rank) : rank) : 1;
+    const uint64_t n_bytes = (uint64_t)(rows * cols) * sizeof(float);
+    const uint64_t available = os_memory_available();
+    if (n_bytes > available)
+        return err_set(err, ERR_MEMORY,
+                       "%s: %s takes %" PRIu64 " MiB, %" PRIu64 " MiB are free; free memory",
+                       rd->path, f->name, n_bytes >> 20, available >> 20);
     float *v = arena_array(rd->lora->arena, (size_t)(rows * cols), sizeof *v, err);
     if (!v) return err_wrap(err, "%s", rd->path);
     for (int64_t i = 0; i < rows; i++) {
@@ -294,9 +301,9 @@ static bool has_text(const struct gguf *g, const char *path, const char *key, co
                    key, (int)(n < 40 ? n : 40), s, want);
 }
 
-static bool read_gguf(struct reading *rd, struct err *err)
+/* Takes `g`, which may be NULL: then `err` is filled. */
+static bool read_gguf(struct reading *rd, struct gguf *g, struct err *err)
 {
-    struct gguf *g = gguf_open(rd->path, err);
     bool has_alpha = false;
     rd->pairs = ROPE_ADJACENT;
     bool ok = g && has_text(g, rd->path, "general.type", "adapter", err) &&
@@ -353,7 +360,18 @@ struct lora *lora_open(const char *path, const struct model *m, float scale, str
 {
     struct reading rd;
     if (!begin(&rd, path, m, scale, err)) return NULL;
-    return end(&rd, path_is_dir(path) ? read_peft_dir(&rd, err) : read_gguf(&rd, err), err);
+    return end(&rd,
+               path_is_dir(path) ? read_peft_dir(&rd, err)
+                                 : read_gguf(&rd, gguf_open(path, err), err),
+               err);
+}
+
+struct lora *lora_from_gguf(const uint8_t *data, size_t n_bytes, const char *name,
+                            const struct model *m, float scale, struct err *err)
+{
+    struct reading rd;
+    if (!begin(&rd, name, m, scale, err)) return NULL;
+    return end(&rd, read_gguf(&rd, gguf_open_memory(data, n_bytes, name, err), err), err);
 }
 
 struct lora *lora_from_peft(const char *config, size_t n_config, const uint8_t *weights,

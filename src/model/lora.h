@@ -27,6 +27,9 @@ struct lora *lora_open(const char *path, const struct model *m, float scale, str
 struct lora *lora_from_peft(const char *config, size_t n_config, const uint8_t *weights,
                             size_t n_weights, const char *name, const struct model *m, float scale,
                             struct err *err);
+/* The same of a GGUF file in memory. */
+struct lora *lora_from_gguf(const uint8_t *data, size_t n_bytes, const char *name,
+                            const struct model *m, float scale, struct err *err);
 /* One more holder; returns `l`, which may be NULL. */
 struct lora *lora_hold(struct lora *l);
 /* One less; the last one frees it. NULL is fine. */

@@ -382,6 +382,7 @@ static const struct bad {
     {"no method", "{\"lora_alpha\":2}", "{" A_OK "," B_OK "}", 512, ERR_UNSUPPORTED, "peft_type"},
     {"no alpha", "{\"peft_type\":\"LORA\"}", "{" A_OK "," B_OK "}", 512, ERR_FORMAT, "lora_alpha"},
     {"alpha of a text", "{\"peft_type\":\"LORA\",\"lora_alpha\":\"8\"}", "{" A_OK "," B_OK "}", 512, ERR_FORMAT, "lora_alpha"},
+    {"alpha NaN", "{\"peft_type\":\"LORA\",\"lora_alpha\":NaN}", "{" A_OK "," B_OK "}", 512, ERR_FORMAT, ""},
     {"alpha too large", "{\"peft_type\":\"LORA\",\"lora_alpha\":1e300}", "{" A_OK "," B_OK "}", 512, ERR_FORMAT, "lora_alpha"},
     {"DoRA", CONFIG ",\"use_dora\":true}", "{" A_OK "," B_OK "}", 512, ERR_UNSUPPORTED, "use_dora"},
     {"biases", CONFIG ",\"bias\":\"all\"}", "{" A_OK "," B_OK "}", 512, ERR_UNSUPPORTED, "bias"},
@@ -437,6 +438,58 @@ static void test_bad_adapters_are_refused(void **state)
     assert_non_null(strstr(err.text, "row 0 has nan"));
 }
 
+/* A byte string in the golden file is replaced by another of its length. */
+static void test_bad_gguf_adapters_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        const char *what, *from, *to;
+        size_t skip, n; /* replaced are n bytes, `skip` behind the beginning of `from` */
+        const char *says;
+    } cases[] = {
+        /* clang-format off */
+        {"nothing",            "adapter.lora.alpha", "adapter.lora.alpha", 0, 18, NULL},
+        {"alpha NaN",          "adapter.lora.alpha", "\0\0\xc0\x7f", 22, 4, "adapter.lora.alpha"},
+        {"alpha infinite",     "adapter.lora.alpha", "\0\0\x80\x7f", 22, 4, "adapter.lora.alpha"},
+        {"alpha of a text",    "adapter.lora.alpha", "\x08\0\0\0", 18, 4, ""},
+        {"no alpha",           "adapter.lora.alpha", "adapter.lora.alphx", 0, 18, "alpha is missing"},
+        {"no method",          "adapter.type", "adapter.tipe", 0, 12, "adapter.type"},
+        {"another ending",     "blk.1.attn_q.weight.lora_a", "blk.1.attn_q.weight.lora_x", 0, 26, "lora_x: no product"},
+        {"another layer",      "blk.1.attn_q.weight.lora_a", "blk.9.attn_q.weight.lora_a", 0, 26, "blk.9.attn_q.weight.lora_a: no product"},
+        {"a name twice",       "blk.1.attn_q.weight.lora_a", "blk.0.attn_q.weight.lora_a", 0, 26, "blk.0.attn_q.weight.lora_a"},
+        {"another module",     "blk.1.attn_q.weight.lora_a", "blk.1.attn_x.weight.lora_a", 0, 26, "attn_x.weight.lora_a: no product"},
+        /* clang-format on */
+    };
+    struct buf file;
+    struct err none = {0};
+    buf_init(&file, 1 << 20);
+    assert_ok(file_read_all(golden_path("lora/tiny.gguf"), 1 << 20, &file, &none), &none);
+    uint8_t *copy = malloc(file.n_bytes);
+    assert_non_null(copy);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct err err = {0};
+        memcpy(copy, file.data, file.n_bytes);
+        uint8_t *at = memmem(copy, file.n_bytes, cases[i].from, strlen(cases[i].from));
+        assert_non_null(at);
+        memcpy(at + cases[i].skip, cases[i].to, cases[i].n);
+        struct lora *l = lora_from_gguf(copy, file.n_bytes, "adapter", f->hf, 1, &err);
+        if (cases[i].says ? l || !strstr(err.text, cases[i].says) : !l)
+            fail_msg("%s: \"%s\"", cases[i].what, err.text);
+        lora_close(l);
+    }
+    for (size_t n = 0; n < file.n_bytes; n += n < 3000 ? 1 : 997) { /* cut off anywhere */
+        struct err err = {0};
+        uint8_t *part = malloc(n + 1);
+        assert_non_null(part);
+        memcpy(part, file.data, n);
+        if (lora_from_gguf(part, n, "adapter", f->hf, 1, &err) || err.code == ERR_OK)
+            fail_msg("cut off at %zu", n);
+        free(part);
+    }
+    free(copy);
+    buf_release(&file);
+}
+
 static void test_files_that_are_no_adapters(void **state)
 {
     struct fixture *f = *state;
@@ -466,6 +519,7 @@ int main(void)
         cmocka_unit_test(test_an_adapter_lives_as_long_as_its_requests),
         cmocka_unit_test(test_an_engine_without_memory_for_it),
         cmocka_unit_test(test_bad_adapters_are_refused),
+        cmocka_unit_test(test_bad_gguf_adapters_are_refused),
         cmocka_unit_test(test_files_that_are_no_adapters),
     };
     return cmocka_run_group_tests(tests, open_fixture, close_fixture);

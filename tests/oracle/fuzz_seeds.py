@@ -110,7 +110,7 @@ def string(x):
     return struct.pack("<Q", len(x.encode())) + x.encode()
 
 
-def gguf(rows, version=3):
+def gguf(rows, version=3, tensors=()):
     kinds = {"u32": (4, "<I"), "f32": (6, "<f"), "i32": (5, "<i"), "bool": (7, "<B"), "u16": (2, "<H")}
     out = b""
     for key, kind, value in rows:
@@ -120,7 +120,38 @@ def gguf(rows, version=3):
             out += string(key) + struct.pack("<IIQ", 9, number, len(value)) + b"".join(map(one, value))
         else:
             out += string(key) + struct.pack("<I", number) + one(value)
-    return b"GGUF" + struct.pack("<IQQ", version, 0, len(rows)) + out
+    data = b""
+    for name, shape, values in tensors:  # of floats; GGUF names the fastest dimension first
+        out += string(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *reversed(shape), 0, len(data))
+        data += struct.pack(f"<{len(values)}f", *values)
+        data += bytes(-len(data) % 32)
+    head = b"GGUF" + struct.pack("<IQQ", version, len(tensors), len(rows)) + out
+    return head + bytes(-len(head) % 32) + data if tensors else head
+
+
+# ---- adapters for the model of tests/infer/tiny_model.c ----
+
+def lora_parts(rank):
+    """The matrices of two products: name in PEFT, in GGUF, rows, columns."""
+    wide, high = 64, 32
+    for peft, name, n_out in (("model.layers.0.self_attn.q_proj", "blk.0.attn_q.weight", wide),
+                              ("model.layers.1.self_attn.v_proj", "blk.1.attn_v.weight", high)):
+        yield f"base_model.model.{peft}.lora_A.weight", name + ".lora_a", rank, wide
+        yield f"base_model.model.{peft}.lora_B.weight", name + ".lora_b", n_out, rank
+
+
+def lora_peft(dtype, pack, rank, config):
+    header, data = {}, b""
+    for name, _, rows, cols in lora_parts(rank):
+        one = b"".join(struct.pack(*pack(i % 7 - 3)) for i in range(rows * cols))
+        header[name] = {"dtype": dtype, "shape": [rows, cols], "data_offsets": [len(data), len(data) + len(one)]}
+        data += one
+    return b"\n".join([json.dumps(config).encode(), json.dumps(header).encode(), data])
+
+
+LORA_CONFIG = {"peft_type": "LORA", "lora_alpha": 4, "r": 2, "bias": "none", "target_modules": ["q_proj", "v_proj"]}
+LORA_GGUF = [("general.type", "str", "adapter"), ("general.architecture", "str", "llama"),
+             ("adapter.type", "str", "lora"), ("adapter.lora.alpha", "f32", 4.0)]
 
 
 T = "tokenizer."
@@ -188,6 +219,11 @@ def main():
     put("vocab_gguf/bpe.gguf", gguf(GGUF_BPE))
     put("vocab_gguf/spm.gguf", gguf(GGUF_SPM))
     put("gguf/vocab.gguf", gguf(GGUF_BPE[:3] + [("split.count", "u16", 1)], version=2))
+    put("lora/f32", lora_peft("F32", lambda x: ("<f", x), 1, LORA_CONFIG))
+    put("lora/bf16", lora_peft("BF16", lambda x: ("<H", struct.unpack("<I", struct.pack("<f", x))[0] >> 16), 2,
+                               LORA_CONFIG | {"use_rslora": True, "modules_to_save": None}))
+    put("lora/adapter.gguf", gguf(LORA_GGUF, tensors=[
+        (name, (rows, cols), [float(i % 7 - 3) for i in range(rows * cols)]) for _, name, rows, cols in lora_parts(1)]))
     put("safetensors/one.json", dump({
         "__metadata__": {"format": "pt"},
         "a": {"dtype": "BF16", "shape": [2, 2], "data_offsets": [0, 8]},
