@@ -84,7 +84,6 @@ static void go_down(const struct lora_step *s, const struct ops *ops, const stru
         float *mid = s->mid + at(run->begin[set], LORA_MID) + (int64_t)i * LORA_MAX_RANK;
         out[n_out++] = (struct linear_out){.w = &p->a, .y = mid, .ld_y = LORA_MID};
     }
-    if (n_out == 0) return;
     const struct linear_args down = {
         .in = LINEAR_IN_PLAIN,
         .x = is_plain ? a->x + at(run->begin[set], a->ld_x) : s->in + at(run->begin[set], s->ld_in),
@@ -126,15 +125,31 @@ static void go_up(const struct lora_step *s, const struct ops *ops, const struct
     }
 }
 
+/* Whether the run has rows in this product, and its adapter matrices for it. */
+static bool is_changed(const struct lora_run *run, const struct linear_args *a,
+                       const enum tensor_role *role, int32_t i_layer, enum row_set set)
+{
+    for (int32_t i = 0; i < a->n_out; i++)
+        if (lora_pair(run->lora, role[i], i_layer)) return run->n[set] > 0;
+    return false;
+}
+
 void lora_apply(const struct lora_step *s, const struct ops *ops, const struct member *me,
                 const struct linear_args *a, const enum tensor_role *role, int32_t i_layer,
                 enum row_set set)
 {
-    for (int32_t i = 0; i < s->n_runs; i++)
-        if (s->run[i].n[set] > 0) read_in(s, ops, me, a, s->run[i].begin[set], s->run[i].n[set]);
+    bool is_any = false;
+    for (int32_t i = 0; i < s->n_runs; i++) {
+        const struct lora_run *run = &s->run[i];
+        if (!is_changed(run, a, role, i_layer, set)) continue;
+        read_in(s, ops, me, a, run->begin[set], run->n[set]);
+        is_any = true;
+    }
+    if (!is_any) return; /* most adapters leave most products alone; all members see the same */
     team_barrier(me);
     for (int32_t i = 0; i < s->n_runs; i++)
-        if (s->run[i].n[set] > 0) go_down(s, ops, me, a, role, i_layer, &s->run[i], set);
+        if (is_changed(&s->run[i], a, role, i_layer, set))
+            go_down(s, ops, me, a, role, i_layer, &s->run[i], set);
     for (int32_t i = 0; i < s->n_runs; i++)
         if (s->run[i].n[set] > 0) go_up(s, ops, me, a, role, i_layer, &s->run[i], set);
 }

@@ -91,6 +91,25 @@ run bash -c "echo '\"<|im_end|>\"' | '$CRIA' tokenize -m '$model' --jsonl --spec
 py 'd == [2]'
 say $? "unless --special is given"
 
+# ---- adapters ----
+lora=$root/tests/golden/lora/smollm2
+with_lora() { run "$CRIA" generate -m "$model" --raw -p 'The capital of France is' -n 8 --temp 0 -q "$@"; }
+with_lora && cp "$dir/out" "$dir/without" && with_lora --lora "$lora" && ! cmp -s "$dir/out" "$dir/without" && cp "$dir/out" "$dir/with"
+say $? "an adapter changes the answer"
+with_lora --lora "zero=$lora/:0" && cmp -s "$dir/out" "$dir/without" && with_lora --lora "a=$lora:1" && cmp -s "$dir/out" "$dir/with"
+say $? "as much as its scale says"
+refuses 2 '--lora|2 times; this command takes one' "$CRIA" generate -m "$model" -p x -q --lora "a=$lora" --lora "b=$lora"
+say $? "two of them"
+refuses 1 "--lora|tests/golden/lora/tiny|this model's has 576 columns" "$CRIA" generate -m "$model" -p x -q --lora "$root/tests/golden/lora/tiny"
+say $? "one of another model"
+refuses 1 "--lora|cannot open" "$CRIA" generate -m "$model" -p x -q --lora "$dir/nothing"
+say $? "one that is not there"
+refuses 2 "--lora|has no path" "$CRIA" generate -m "$model" -p x -q --lora a=
+say $? "one without a path"
+run bash -c "echo Hello | '$CRIA' chat -m '$model' -q -n 4 --temp 0 --lora '$lora'" && cp "$dir/out" "$dir/with" &&
+	run bash -c "echo Hello | '$CRIA' chat -m '$model' -q -n 4 --temp 0" && ! cmp -s "$dir/out" "$dir/with"
+say $? "in a chat"
+
 if [ -f "$data/wikitext2/valid.txt.gz" ]; then
 	python3 -c 'import gzip,sys; s=gzip.open(sys.argv[1]).read(50000).decode("utf-8","ignore").rstrip("\n"); open(sys.argv[2],"w").write(s)' "$data/wikitext2/valid.txt.gz" "$dir/wiki"
 	run "$CRIA" perplexity -m "$model" -f "$dir/wiki" -c 512 --json
