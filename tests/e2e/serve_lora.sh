@@ -63,6 +63,29 @@ say $? "vectors"
 [ "$(metric 'cria_adapter_requests_total{adapter="more"}')" = 8 ] && [ "$(metric 'cria_adapter_bytes{adapter="more"}')" -gt 80000 ]
 say $? "metrics"
 
+# ---- at once, and without anybody to tell ----
+waits=()
+for i in 1 2 3 4 5 6 7 8; do
+	curl -s -o /dev/null -w '%{http_code}\n' "$url/v1/load_lora_adapter" -d "{\"lora_name\":\"n$((i % 4))\",\"lora_path\":\"sub/more\"}" > "$dir/load.$i" &
+	waits+=($!)
+done
+wait "${waits[@]}"
+get /v1/models && py "len([m for m in d['data'] if m['id'][0] == 'n']) == $(cat "$dir"/load.? | grep -c 200)" && [ "$(cat "$dir"/load.? | grep -cE '^(200|429|400)$')" = 8 ] &&
+	grep -q 200 "$dir"/load.?
+say $? "eight loads at once: one after the other, or refused; a name once"
+for i in 0 1 2 3; do unload n$i; done
+python3 - "${url#*//}" <<-'PY'
+	import socket, sys
+	host, port = sys.argv[1].split(":")
+	body = b'{"lora_name":"left","lora_path":"sub/more"}'
+	s = socket.create_connection((host, int(port)))
+	s.sendall(b"POST /v1/load_lora_adapter HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n\r\n%s" % (sys.argv[1].encode(), len(body), body))
+	s.close()
+PY
+for _ in $(seq 50); do ask left; [ "$status" = 200 ] && break; sleep 0.1; done
+text | cmp -s - "$dir/text.more" && unload left && [ "$status" = 200 ]
+say $? "a load whose client has left"
+
 # ---- what is refused ----
 # body of a load | status | param | words
 while IFS='|' read -r body want param words; do
