@@ -116,6 +116,21 @@ void quantize_act8(struct act8 *dst, const float *x, int64_t n)
     }
 }
 
+static void sum_acts(struct act_sums *s, const struct act8 *a, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++, s++, a++)
+        for (int b = 0; b < ACT / 32; b++) {
+            int32_t half[2] = {0, 0};
+            for (int g = 0; g < 8; g++) half[g / 4] += a->sum_128[8 * b + g];
+            s->from_128[b] = half[0] + half[1];
+            s->from_8[b] = s->from_128[b] / 16;
+            s->from_32[2 * b] = half[0] / 4;
+            s->from_32[2 * b + 1] = half[1] / 4;
+            s->d[b] = a->d[8 * b];
+            s->sum[b] = a->sum_16[2 * b] + a->sum_16[2 * b + 1];
+        }
+}
+
 /* ---- few tokens --------------------------------------------------------------------------- */
 
 void dot_rows_generic(float *dot, const struct few_in *in, enum dtype type, const uint8_t *w,
@@ -151,14 +166,15 @@ static struct few_in few_prepare(const struct linear_args *a, const struct linea
     float *x = (float *)(void *)(mine + p->x);
     struct act8 *q = (struct act8 *)(void *)(mine + p->q);
     struct act_sums *sums = (struct act_sums *)(void *)(mine + p->sums);
-    const bool is_int = kit->quantize && any_quantized(a), has_sums = any_interleaved(a);
+    const bool is_int = kit->quantize && any_quantized(a);
+    const bool has_sums = is_int && (kit->needs_sums || any_interleaved(a));
     const int64_t n_act = p->k_pad / ACT, n_pad = few_padded(a->n_tok) - a->n_tok;
     for (int64_t t = 0; t < a->n_tok; t++) {
         float *row = x + t * p->k_pad;
         kit->read(row, a, t);
         memset(row + a->k, 0, (size_t)(p->k_pad - a->k) * sizeof *row);
         if (is_int) kit->quantize(q + t * n_act, row, p->k_pad);
-        if (has_sums) kit->sum_acts(sums + t * n_act, q + t * n_act, n_act);
+        if (has_sums) sum_acts(sums + t * n_act, q + t * n_act, n_act);
     }
     memset(x + a->n_tok * p->k_pad, 0, (size_t)(n_pad * p->k_pad) * sizeof *x);
     if (is_int) memset(q + a->n_tok * n_act, 0, (size_t)(n_pad * n_act) * sizeof *q);

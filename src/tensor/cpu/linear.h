@@ -42,7 +42,7 @@ struct few_in {
     const float *x;              /* [1, 4 or FEW, ld_x], zero from k on, and from n_tok on */
     int64_t ld_x;                /* k rounded up to ACT */
     const struct act8 *q;        /* [.., ld_x / ACT], zero likewise */
-    const struct act_sums *sums; /* the same, if any output is interleaved */
+    const struct act_sums *sums; /* the same; only for kits that read them */
     float *row;                  /* [ld_x]: a decoded row of weights */
 };
 
@@ -92,11 +92,11 @@ struct linear_kit {
     const struct cpu_kit *cpu;
     dot_rows_fn *const *dot;        /* [DT_COUNT] */
     dot_group_fn *const *dot_group; /* [DT_COUNT]; NULL: interleaves nothing */
+    bool needs_sums;                /* dot reads few_in.sums; dot_group always does */
     const uint8_t *form;            /* [DT_COUNT], enum form */
-    void (*quantize)(struct act8 *q, const float *x, int64_t n);           /* n a multiple of ACT */
-    void (*sum_acts)(struct act_sums *s, const struct act8 *q, int64_t n); /* with dot_group */
-    void (*strip_bf16)(const struct strip *s); /* NULL if no form needs it */
-    void (*strip_int8)(const struct strip *s); /* likewise */
+    void (*quantize)(struct act8 *q, const float *x, int64_t n); /* n a multiple of ACT */
+    void (*strip_bf16)(const struct strip *s);                   /* NULL if no form needs it */
+    void (*strip_int8)(const struct strip *s);                   /* likewise */
     void (*pack_int8)(struct act_block *act, const struct linear_args *a, int64_t t, int64_t begin,
                       int64_t end);             /* linear_vnni.h */
     void (*strip_pairs)(const struct strip *s); /* likewise */

@@ -2,12 +2,13 @@
  *
  * linear_avx2.c - few tokens times weights on AVX2.
  *
- * Float weights: 8 lanes, two sums a token. Quantized weights: a block of 32 becomes 32 signed
- * bytes and one or two scales (unpack_*, one function a format), multiplied with the 8-bit
- * activations in integers, exactly: |w| as unsigned times a with the sign of w, in pairs to 16 bits
- * (at most 2 * 128 * 127: no overflow), in fours to 32 bits; then one float FMA with the product of
- * both scales. Formats with a minimum (w = s q - m) add -m times the sum of the activations
- * (act8.sum_16). Up to TOKS tokens share one unpacking.
+ * Float weights: 8 lanes, two sums a token. Quantized weights: a block of 32 becomes 32 bytes and
+ * one or two scales (unpack_*, one function a format), multiplied with the 8-bit activations in
+ * integers, exactly, in pairs to 16 bits and in fours to 32 bits; then one float FMA with the
+ * product of both scales, which is made for 256 weights at once. Narrow weights are made unsigned
+ * by an offset, whose share is taken away once for 256 by the sums of the activations, as the
+ * minima of formats that have them are (w = s q - m). Others, of 8 bits, go as |w| times a with the
+ * sign of w (at most 2 * 128 * 127: no overflow). Up to TOKS tokens share one unpacking.
  *
  * Error against float activations: each activation is off by at most half a step of its 32, so a
  * product by at most sum |w| d / 2; the integer part adds none.
@@ -115,64 +116,95 @@ INLINE TARGET_AVX2 void dot_float(float *dot, const struct few_in *in, const flo
     for (int t = 0; t < n_tok; t++) dot[t] = sum_avx2(_mm256_add_ps(acc[t][0], acc[t][1]));
 }
 
-/* Signed bytes times signed bytes, sums of four. */
-INLINE TARGET_AVX2 __m256i dot_i8(__m256i w, __m256i a)
+/* Sums of four products of bytes, `v` unsigned and below 64, or signed. */
+INLINE TARGET_AVX2 __m256i dot_i8(__m256i v, const int8_t *q, bool is_signed)
 {
-    const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(a, w));
+    const __m256i a = _mm256_load_si256((const __m256i *)(const void *)q);
+    const __m256i pairs = is_signed
+                              ? _mm256_maddubs_epi16(_mm256_abs_epi8(v), _mm256_sign_epi8(a, v))
+                              : _mm256_maddubs_epi16(v, a);
     return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
 }
 
-/* p[0] in the lower four lanes, p[1] in the upper. */
-INLINE TARGET_AVX2 __m256 two(const float *p)
+/* Scales of the lanes of chunk c of 32, of the 16 or (per_32) 8 at s. */
+INLINE TARGET_AVX2 __m256 lane_scales(const float *s, bool per_32, int c)
 {
-    const __m256 low = _mm256_castps128_ps256(_mm_broadcast_ss(p));
-    return _mm256_insertf128_ps(low, _mm_broadcast_ss(p + 1), 1);
+    if (per_32) return _mm256_broadcast_ss(s + c);
+    const __m256 low = _mm256_castps128_ps256(_mm_broadcast_ss(s + 2 * c));
+    return _mm256_insertf128_ps(low, _mm_broadcast_ss(s + 2 * c + 1), 1);
 }
 
-/* One row of a quantized type against n_tok tokens. */
-INLINE TARGET_AVX2 void dot_quant(float *dot, const struct few_in *in, const struct act8 *q,
+/* 256 weights at w times each token, whose activations are q and s and those ld_q behind. Two sums
+ * a token: one would wait for itself. */
+INLINE TARGET_AVX2 void step_256(__m256 acc[][2], const struct act8 *q, const struct act_sums *s,
+                                 int64_t ld_q, const struct unpack *f, const uint8_t *w,
+                                 const int n_tok)
+{
+    const bool is_signed = f->offset == WIDE;
+    const __m256 zero = _mm256_setzero_ps();
+    const __m256i offset = _mm256_set1_epi8((char)(is_signed ? 0 : f->offset));
+    __m256 s2[2] = {zero, zero}, m2[2] = {zero, zero};
+    f->scales(w, s2, m2);
+    _Alignas(32) float scale[TOKS][16]; /* broadcast from memory: no shuffles */
+#pragma GCC unroll 4
+    for (int t = 0; t < n_tok; t++) {
+        const __m256 d = _mm256_loadu_ps(s[t * ld_q].d);
+        __m256 d2[2] = {d, d};
+        if (!f->per_32) twice(d, d2);
+        _mm256_store_ps(scale[t], _mm256_mul_ps(s2[0], d2[0]));
+        if (!f->per_32) _mm256_store_ps(scale[t] + 8, _mm256_mul_ps(s2[1], d2[1]));
+    }
+#pragma GCC unroll 8
+    for (int c = 0; c < 8; c++) {
+        const __m256i v = _mm256_add_epi8(f->bytes(w, c), offset);
+#pragma GCC unroll 4
+        for (int t = 0; t < n_tok; t++) {
+            const __m256i sum = dot_i8(v, q[t * ld_q].q + 32 * c, is_signed);
+            const __m256 scales = lane_scales(scale[t], f->per_32, c);
+            acc[t][c % 2] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), scales, acc[t][c % 2]);
+        }
+    }
+    if (f->offset > 0 && f->per_32) {
+        const __m256 m = _mm256_mul_ps(s2[0], _mm256_set1_ps((float)f->offset));
+#pragma GCC unroll 4
+        for (int t = 0; t < n_tok; t++)
+            acc[t][0] = _mm256_fnmadd_ps(m, _mm256_loadu_ps(s[t * ld_q].sum), acc[t][0]);
+        return;
+    }
+    if (f->offset > 0)
+        for (int i = 0; i < 2; i++) m2[i] = _mm256_mul_ps(s2[i], _mm256_set1_ps((float)f->offset));
+    else if (!f->has_min)
+        return;
+#pragma GCC unroll 4
+    for (int t = 0; t < n_tok; t++) {
+        const float *sums = q[t * ld_q].sum_16;
+        acc[t][0] = _mm256_fnmadd_ps(m2[0], _mm256_load_ps(sums), acc[t][0]);
+        acc[t][1] = _mm256_fnmadd_ps(m2[1], _mm256_load_ps(sums + 8), acc[t][1]);
+    }
+}
+
+/* One row of a quantized type against n_tok tokens, from `first` on. */
+INLINE TARGET_AVX2 void dot_quant(float *dot, const struct few_in *in, int64_t first,
                                   const struct unpack *f, const uint8_t *w, const int n_tok)
 {
     const int64_t ld_q = in->ld_x / ACT;
-    __m256 acc[TOKS], acc_min[TOKS];
+    const struct act8 *q = in->q + first * ld_q;
+    const struct act_sums *s = in->sums + first * ld_q;
+    __m256 acc[TOKS][2];
 #pragma GCC unroll 4
-    for (int t = 0; t < n_tok; t++) acc[t] = acc_min[t] = _mm256_setzero_ps();
-    for (int64_t i = 0; i < in->k; i += ACT, w += f->act_bytes) {
-        uint8_t rest[ACT_BYTES_MAX];
-        const int64_t n = in->k - i < ACT ? in->k - i : ACT;
-        const uint8_t *b = w;
-        if (n < ACT) b = unpack_rest(rest, f, w, n);
+    for (int t = 0; t < n_tok; t++) acc[t][0] = acc[t][1] = _mm256_setzero_ps();
+    int64_t i = 0;
+    for (; i + ACT <= in->k; i += ACT, w += f->act_bytes, q++, s++) {
         for (int p = 0; p < f->act_bytes; p += 64)
             _mm_prefetch((const char *)w + AHEAD + p, _MM_HINT_T0);
-        const __m256 zero = _mm256_setzero_ps();
-        __m256 s2[2] = {zero, zero}, m2[2] = {zero, zero};
-        f->scales(b, s2, m2);
-        _Alignas(32) float scale[16]; /* broadcast from memory: no shuffles */
-        _mm256_store_ps(scale, s2[0]);
-        if (!f->per_32) _mm256_store_ps(scale + 8, s2[1]);
-#pragma GCC unroll 8
-        for (int c = 0; c < 8; c++) {
-            const __m256i v = f->bytes(b, c);
-            const __m256 s = f->per_32 ? _mm256_broadcast_ss(scale + c) : two(scale + 2 * c);
-#pragma GCC unroll 4
-            for (int t = 0; t < n_tok; t++) {
-                const struct act8 *a = q + t * ld_q + i / ACT;
-                const __m256i sum =
-                    dot_i8(v, _mm256_load_si256((const __m256i *)(const void *)(a->q + 32 * c)));
-                const __m256 d = _mm256_load_ps(a->d + 8 * c);
-                acc[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), _mm256_mul_ps(s, d), acc[t]);
-            }
-        }
-        if (!f->has_min) continue;
-#pragma GCC unroll 4
-        for (int t = 0; t < n_tok; t++) {
-            const float *sums = (q + t * ld_q + i / ACT)->sum_16;
-            acc_min[t] = _mm256_fmadd_ps(m2[0], _mm256_load_ps(sums), acc_min[t]);
-            acc_min[t] = _mm256_fmadd_ps(m2[1], _mm256_load_ps(sums + 8), acc_min[t]);
-        }
+        step_256(acc, q, s, ld_q, f, w, n_tok);
+    }
+    if (i < in->k) {
+        uint8_t rest[ACT_BYTES_MAX];
+        step_256(acc, q, s, ld_q, f, unpack_rest(rest, f, w, in->k - i), n_tok);
     }
 #pragma GCC unroll 4
-    for (int t = 0; t < n_tok; t++) dot[t] = sum_avx2(_mm256_sub_ps(acc[t], acc_min[t]));
+    for (int t = 0; t < n_tok; t++) dot[t] = sum_avx2(_mm256_add_ps(acc[t][0], acc[t][1]));
 }
 
 /* `f` NULL: float weights. Tokens go by fours; one alone has its own loop. */
@@ -183,11 +215,10 @@ INLINE TARGET_AVX2 void dot_rows(float *dot, const struct few_in *in, enum dtype
     for (int64_t r = 0; r < n_rows; r++, w += row_bytes, dot += FEW)
         for (int64_t t = 0; t < in->n_tok; t += TOKS) {
             const float *x = in->x + t * in->ld_x;
-            const struct act8 *q = in->q + t * (in->ld_x / ACT);
             if (f && in->n_tok - t == 1)
-                dot_quant(dot + t, in, q, f, w, 1);
+                dot_quant(dot + t, in, t, f, w, 1);
             else if (f)
-                dot_quant(dot + t, in, q, f, w, TOKS);
+                dot_quant(dot + t, in, t, f, w, TOKS);
             else if (in->n_tok - t == 1)
                 dot_float(dot + t, in, x, type, w, 1);
             else
@@ -241,6 +272,7 @@ static const struct linear_kit linear_kit_avx2 = {
     .read = read_avx2,
     .form = form_table_narrow,
     .quantize = quantize_act8_avx2,
+    .needs_sums = true,
     .strip_int8 = strip_int8_avx2,
     .pack_int8 = pack_int8_avx2,
 };
@@ -257,6 +289,7 @@ static const struct linear_kit linear_kit_avx512 = {
     .read = read_avx2,
     .form = form_table_f32,
     .quantize = quantize_act8_avx2,
+    .needs_sums = true,
 };
 
 void linear_avx512(const struct member *me, const struct linear_args *a)

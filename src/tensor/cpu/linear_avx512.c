@@ -360,7 +360,6 @@ static const struct linear_kit linear_kit_bf16 = {
     .form = forms_bf16,
     .quantize = quantize_act8_avx2,
     .dot_group = dot_groups_vnni,
-    .sum_acts = interleaved_sums,
     .strip_int8 = strip_vnni,
     .pack_int8 = pack_vnni,
     .strip_pairs = strip_pairs,
@@ -379,7 +378,6 @@ static const struct linear_kit linear_kit_amx = {
     .form = forms_amx,
     .quantize = quantize_act8_avx2,
     .dot_group = dot_groups_vnni,
-    .sum_acts = interleaved_sums,
     .strip_bf16 = strip_amx,
     .split = split_avx512bf16,
 };

@@ -27,21 +27,6 @@ enum {
     TOK = 4, /* tokens of one pass over a group, at most */
 };
 
-void interleaved_sums(struct act_sums *s, const struct act8 *a, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++, s++, a++)
-        for (int b = 0; b < ACT / 32; b++) {
-            int32_t half[2] = {0, 0};
-            for (int g = 0; g < 8; g++) half[g / 4] += a->sum_128[8 * b + g];
-            s->from_128[b] = half[0] + half[1];
-            s->from_8[b] = s->from_128[b] / 16;
-            s->from_32[2 * b] = half[0] / 4;
-            s->from_32[2 * b + 1] = half[1] / 4;
-            s->d[b] = a->d[8 * b];
-            s->sum[b] = a->sum_16[2 * b] + a->sum_16[2 * b + 1];
-        }
-}
-
 /* ---- steps: a block of 16 rows, its bytes at w, times n_tok tokens ------------------------- */
 
 /* The input of a step: activations [n_tok] of 256, `b` the block of 32 in them. */

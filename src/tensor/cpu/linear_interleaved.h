@@ -6,7 +6,6 @@
 #include "tensor/cpu/linear.h"
 
 #if CRIA_X86
-void interleaved_sums(struct act_sums *s, const struct act8 *a, int64_t n);
 extern dot_group_fn *const dot_groups_vnni[DT_COUNT]; /* NULL: none for this type */
 
 /* n weights of a group's 16 rows into records (linear_vnni.h), n a multiple of 32 and of blocks.

@@ -14,13 +14,14 @@
 
 #include "tensor/cpu/linear.h"
 
-enum { ACT_BYTES_MAX = ACT / 32 * 34 };
+enum { ACT_BYTES_MAX = ACT / 32 * 34, WIDE = -1 };
 
 struct unpack {
     int block_elems, block_bytes;
     int act_bytes; /* of 256 weights */
     bool has_min;
     bool per_32;
+    int offset; /* makes bytes 0 to 63; WIDE: they are larger */
     /* Scales: if per_32, of 32 weights each, all in s[0]; else of 16 each, the second half in
      * s[1]. Minima, if has_min: of 16 each. */
     void (*scales)(const uint8_t *b, __m256 s[2], __m256 m[2]);
@@ -193,9 +194,8 @@ INLINE TARGET_AVX2 void scales_iq4_xs(const uint8_t *b, __m256 s[2], __m256 m[2]
 /* 16 bytes -> 32 nibbles: the low ones, then the high ones. */
 INLINE TARGET_AVX2 __m256i nibbles(const uint8_t *p)
 {
-    const __m128i v = load_16(p);
-    const __m256i both =
-        _mm256_inserti128_si256(_mm256_castsi128_si256(v), _mm_srli_epi16(v, 4), 1);
+    const __m256i v = _mm256_broadcastsi128_si256(load_16(p));
+    const __m256i both = _mm256_srlv_epi32(v, _mm256_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4));
     return _mm256_and_si256(both, _mm256_set1_epi8(15));
 }
 
@@ -291,19 +291,19 @@ INLINE TARGET_AVX2 __m256i bytes_q6_k(const uint8_t *b, int c)
 /* ---- the table ---------------------------------------------------------------------------- */
 
 /* clang-format off */
-/*                                      elems bytes  256  min    per_32   scales         bytes */
-static const struct unpack unpack_q4_0   = { 32,  18, 144, false, true,  scales_d18,    bytes_q4_0};
-static const struct unpack unpack_q4_1   = { 32,  20, 160, true,  true,  scales_dm20,   bytes_q4_1};
-static const struct unpack unpack_q5_0   = { 32,  22, 176, false, true,  scales_d22,    bytes_q5_0};
-static const struct unpack unpack_q5_1   = { 32,  24, 192, true,  true,  scales_dm24,   bytes_q5_1};
-static const struct unpack unpack_q8_0   = { 32,  34, 272, false, true,  scales_d34,    bytes_q8_0};
-static const struct unpack unpack_q2_k   = {256,  84,  84, true,  false, scales_q2_k,   bytes_q2_k};
-static const struct unpack unpack_q3_k   = {256, 110, 110, false, false, scales_q3_k,   bytes_q3_k};
-static const struct unpack unpack_q4_k   = {256, 144, 144, true,  true,  scales_q45_k,  bytes_q4_k};
-static const struct unpack unpack_q5_k   = {256, 176, 176, true,  true,  scales_q45_k,  bytes_q5_k};
-static const struct unpack unpack_q6_k   = {256, 210, 210, false, false, scales_q6_k,   bytes_q6_k};
-static const struct unpack unpack_iq4_nl = { 32,  18, 144, false, true,  scales_d18,    bytes_iq4_nl};
-static const struct unpack unpack_iq4_xs = {256, 136, 136, false, true,  scales_iq4_xs, bytes_iq4_xs};
+/*                                      elems bytes  256  min    per_32 offset scales         bytes */
+static const struct unpack unpack_q4_0   = { 32,  18, 144, false, true,  8,     scales_d18,    bytes_q4_0};
+static const struct unpack unpack_q4_1   = { 32,  20, 160, true,  true,  0,     scales_dm20,   bytes_q4_1};
+static const struct unpack unpack_q5_0   = { 32,  22, 176, false, true,  16,    scales_d22,    bytes_q5_0};
+static const struct unpack unpack_q5_1   = { 32,  24, 192, true,  true,  0,     scales_dm24,   bytes_q5_1};
+static const struct unpack unpack_q8_0   = { 32,  34, 272, false, true,  WIDE,  scales_d34,    bytes_q8_0};
+static const struct unpack unpack_q2_k   = {256,  84,  84, true,  false, 0,     scales_q2_k,   bytes_q2_k};
+static const struct unpack unpack_q3_k   = {256, 110, 110, false, false, 4,     scales_q3_k,   bytes_q3_k};
+static const struct unpack unpack_q4_k   = {256, 144, 144, true,  true,  0,     scales_q45_k,  bytes_q4_k};
+static const struct unpack unpack_q5_k   = {256, 176, 176, true,  true,  0,     scales_q45_k,  bytes_q5_k};
+static const struct unpack unpack_q6_k   = {256, 210, 210, false, false, 32,    scales_q6_k,   bytes_q6_k};
+static const struct unpack unpack_iq4_nl = { 32,  18, 144, false, true,  WIDE,  scales_d18,    bytes_iq4_nl};
+static const struct unpack unpack_iq4_xs = {256, 136, 136, false, true,  WIDE,  scales_iq4_xs, bytes_iq4_xs};
 /* clang-format on */
 
 /* Lists of quantized types, for tables of functions that must be made one for each. Narrow: of up
