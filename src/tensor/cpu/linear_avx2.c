@@ -134,11 +134,11 @@ INLINE TARGET_AVX2 __m256 lane_scales(const float *s, bool per_32, int c)
     return _mm256_insertf128_ps(low, _mm_broadcast_ss(s + 2 * c + 1), 1);
 }
 
-/* 256 weights at w times each token, whose activations are q and s and those ld_q behind. Two sums
- * a token: one would wait for itself. */
+/* 256 weights at w, or those of the first n_chunks of 32, times each token, whose activations are q
+ * and s and those ld_q behind. Two sums a token: one would wait for itself. */
 INLINE TARGET_AVX2 void step_256(__m256 acc[][2], const struct act8 *q, const struct act_sums *s,
                                  int64_t ld_q, const struct unpack *f, const uint8_t *w,
-                                 const int n_tok)
+                                 const int n_chunks, const int n_tok)
 {
     const bool is_signed = f->offset == WIDE;
     const __m256 zero = _mm256_setzero_ps();
@@ -155,7 +155,7 @@ INLINE TARGET_AVX2 void step_256(__m256 acc[][2], const struct act8 *q, const st
         if (!f->per_32) _mm256_store_ps(scale[t] + 8, _mm256_mul_ps(s2[1], d2[1]));
     }
 #pragma GCC unroll 8
-    for (int c = 0; c < 8; c++) {
+    for (int c = 0; c < n_chunks; c++) {
         const __m256i v = _mm256_add_epi8(f->bytes(w, c), offset);
 #pragma GCC unroll 4
         for (int t = 0; t < n_tok; t++) {
@@ -197,11 +197,12 @@ INLINE TARGET_AVX2 void dot_quant(float *dot, const struct few_in *in, int64_t f
     for (; i + ACT <= in->k; i += ACT, w += f->act_bytes, q++, s++) {
         for (int p = 0; p < f->act_bytes; p += 64)
             _mm_prefetch((const char *)w + AHEAD + p, _MM_HINT_T0);
-        step_256(acc, q, s, ld_q, f, w, n_tok);
+        step_256(acc, q, s, ld_q, f, w, ACT / 32, n_tok);
     }
-    if (i < in->k) {
+    if (f->block_elems < ACT && i < in->k) {
         uint8_t rest[ACT_BYTES_MAX];
-        step_256(acc, q, s, ld_q, f, unpack_rest(rest, f, w, in->k - i), n_tok);
+        step_256(acc, q, s, ld_q, f, unpack_rest(rest, f, w, in->k - i), (int)(in->k - i) / 32,
+                 n_tok);
     }
 #pragma GCC unroll 4
     for (int t = 0; t < n_tok; t++) dot[t] = sum_avx2(_mm256_add_ps(acc[t][0], acc[t][1]));
