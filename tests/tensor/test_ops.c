@@ -10,7 +10,7 @@
  *   float arithmetic                 F32_BOUND: some tens of roundings of 2^-24
  *   8-bit activations (quantized     sum |w| d / 2, d = largest of 32 activations / 127: half a
  *   weights; few tokens, and many    step each; and F32_BOUND where the activations are integers
- *   in avx512bf16, narrow in avx2)   times such a d, which proves the unpacking and the integers
+ *   in avx512bf16 and avx2)          times such a d, which proves the unpacking and the integers
  *   bfloat16 dot products (BF16      2^-9: each activation rounded to bfloat16
  *   weights, many in avx512bf16)
  *   bfloat16 tiles                   by type of weights, `wide_bound` below
@@ -66,7 +66,7 @@ static bool is_int8(const char *variant, enum dtype t, bool is_few)
 {
     if (ref_block_elems(t) == 1) return false;
     if (is_few || strcmp(variant, "avx512bf16") == 0) return true;
-    return strcmp(variant, "avx2") == 0 && t != DT_Q8_0 && t != DT_IQ4_NL && t != DT_IQ4_XS;
+    return strcmp(variant, "avx2") == 0;
 }
 
 /* ---- linear ------------------------------------------------------------------------------- */

@@ -10,7 +10,7 @@
 void pack_int8_avx2(struct act_block *act, const struct linear_args *a, int64_t t, int64_t begin,
                     int64_t end);
 void strip_int8_avx2(const struct strip *s); /* FORM_INT8 */
-/* FORM_INT8 for types of up to 6 bits, else FORM_F32. */
-extern const uint8_t form_table_narrow[DT_COUNT];
+/* FORM_INT8 for quantized types, else FORM_F32. */
+extern const uint8_t form_table_int8[DT_COUNT];
 
 #endif

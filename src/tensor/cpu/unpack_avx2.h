@@ -310,22 +310,18 @@ static const struct unpack unpack_iq4_nl = { 32,  18, 144, false, true,  WIDE,  
 static const struct unpack unpack_iq4_xs = {256, 136, 136, false, true,  WIDE,  scales_iq4_xs, bytes_iq4_xs};
 /* clang-format on */
 
-/* Lists of quantized types, for tables of functions that must be made one for each. Narrow: of up
- * to 5 bits, or 6 with a scale for each 16; from 0 on with a minimum, else from -16 or -32 on. */
-#define EACH_NARROW(X)                                                                             \
+/* The quantized types, for tables of functions that must be made one for each. */
+#define EACH_QUANT(X)                                                                              \
     X(DT_Q4_0, q4_0)                                                                               \
     X(DT_Q4_1, q4_1)                                                                               \
     X(DT_Q5_0, q5_0)                                                                               \
     X(DT_Q5_1, q5_1)                                                                               \
+    X(DT_Q8_0, q8_0)                                                                               \
     X(DT_Q2_K, q2_k)                                                                               \
     X(DT_Q3_K, q3_k)                                                                               \
     X(DT_Q4_K, q4_k)                                                                               \
     X(DT_Q5_K, q5_k)                                                                               \
-    X(DT_Q6_K, q6_k)
-
-#define EACH_QUANT(X)                                                                              \
-    EACH_NARROW(X)                                                                                 \
-    X(DT_Q8_0, q8_0)                                                                               \
+    X(DT_Q6_K, q6_k)                                                                               \
     X(DT_IQ4_NL, iq4_nl)                                                                           \
     X(DT_IQ4_XS, iq4_xs)
 
