@@ -49,6 +49,7 @@ static const char *method_name(enum evhttp_cmd_type type)
 {
     return type == EVHTTP_REQ_GET       ? "GET"
            : type == EVHTTP_REQ_POST    ? "POST"
+           : type == EVHTTP_REQ_PUT     ? "PUT"
            : type == EVHTTP_REQ_DELETE  ? "DELETE"
            : type == EVHTTP_REQ_OPTIONS ? "OPTIONS"
                                         : "other";
@@ -146,7 +147,7 @@ static void add_headers(struct exchange *ex, const char *type)
     if (type) evhttp_add_header(h, "Content-Type", type);
     if (ex->origin) {
         evhttp_add_header(h, "Access-Control-Allow-Origin", ex->origin);
-        evhttp_add_header(h, "Access-Control-Expose-Headers", "X-Request-Id, Retry-After");
+        evhttp_add_header(h, "Access-Control-Expose-Headers", "X-Request-Id, Retry-After, ETag");
         evhttp_add_header(h, "Vary", "Origin");
     }
     /* whatever was sent ahead is not worth guessing where it ends */
@@ -163,7 +164,8 @@ static const char *reason(int status)
         {200, "OK"},           {204, "No Content"},           {400, "Bad Request"},
         {403, "Forbidden"},    {401, "Unauthorized"},         {404, "Not Found"},
         {413, "Too Large"},    {405, "Method Not Allowed"},   {429, "Too Many Requests"},
-        {304, "Not Modified"}, {507, "Insufficient Storage"}, {0, "Error"},
+        {304, "Not Modified"}, {507, "Insufficient Storage"}, {412, "Precondition Failed"},
+        {0, "Error"},
     };
     int i = 0;
     while (rows[i].status && rows[i].status != status) i++;

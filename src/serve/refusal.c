@@ -42,6 +42,7 @@ static const struct row {
     [REFUSAL_SERVER]      = {500, "server_error",            "server_error",             false, "api_error"},
     [REFUSAL_PREVIOUS]    = {400, "invalid_request_error",   "previous_response_not_found", false, "invalid_request_error"},
     [REFUSAL_STORE_FULL]  = {507, "server_error",            "store_full",               false, "api_error"},
+    [REFUSAL_CHANGED]     = {412, "invalid_request_error",   "version_conflict",         false, "invalid_request_error"},
     /* clang-format on */
 };
 static_assert(ARRAY_LEN(rows) == N_REFUSALS, "a row a kind");

@@ -29,6 +29,7 @@ enum refusal_kind {
     REFUSAL_SERVER,     /* our fault */
     REFUSAL_PREVIOUS,   /* the response to go on from is not there */
     REFUSAL_STORE_FULL, /* it cannot be kept */
+    REFUSAL_CHANGED,    /* somebody else wrote it meanwhile */
     N_REFUSALS,
 };
 

@@ -64,6 +64,17 @@ static void handle_response(struct exchange *ex, const char *rest, struct body b
     stored_response(ex, rest);
 }
 
+static void handle_chats(struct exchange *ex, const char *rest, struct body b)
+{
+    (void)rest, (void)b;
+    chats_list(ex);
+}
+
+static void handle_one_chat(struct exchange *ex, const char *rest, struct body b)
+{
+    chats_one(ex, rest, b.data, b.n);
+}
+
 static void handle_messages(struct exchange *ex, const char *rest, struct body b)
 {
     (void)rest;
@@ -148,6 +159,10 @@ static void handle_models(struct exchange *ex, const char *rest, struct body b)
     write_model(&w, ex->server, NULL);
     struct model_list l = {&w, ex->server};
     adapters_each(ex->server->adapters, list_adapter, &l);
+    json_end(&w);
+    json_key(&w, "features"); /* for the page */
+    json_object(&w);
+    json_key_boolean(&w, "chats", ex->server->opt->store != NULL);
     json_end(&w);
     json_end(&w);
     exchange_reply(ex, 200, JSON_TYPE, out);
@@ -387,6 +402,10 @@ static const struct route {
     {"/unload_lora_adapter",   EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  REFUSAL_OPENAI,    handle_unload_adapter},
     {"/tokenize",              EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  REFUSAL_OPENAI,    handle_tokenize},
     {"/detokenize",            EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  REFUSAL_OPENAI,    handle_detokenize},
+    {"/chats",                 EVHTTP_REQ_GET,      "GET, OPTIONS",         true,  false, REFUSAL_OPENAI,    handle_chats},
+    {"/chats/",                EVHTTP_REQ_GET,      "GET, PUT, DELETE, OPTIONS", true, false, REFUSAL_OPENAI, handle_one_chat},
+    {"/chats/",                EVHTTP_REQ_PUT,      "GET, PUT, DELETE, OPTIONS", true, false, REFUSAL_OPENAI, handle_one_chat},
+    {"/chats/",                EVHTTP_REQ_DELETE,   "GET, PUT, DELETE, OPTIONS", true, false, REFUSAL_OPENAI, handle_one_chat},
     {"/health",                EVHTTP_REQ_GET,      "GET, OPTIONS",         false, false, REFUSAL_OPENAI,    handle_health},
     {"/metrics",               EVHTTP_REQ_GET,      "GET, OPTIONS",         true,  false, REFUSAL_OPENAI,    handle_metrics},
     {"/page/",                 EVHTTP_REQ_GET,      "GET, OPTIONS",         false, false, REFUSAL_OPENAI,    handle_page},

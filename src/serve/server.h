@@ -42,6 +42,8 @@ enum {
     MAX_PIPELINED_BYTES = 64 << 10,  /* sent while an answer is under way */
     MAX_UNREAD_BYTES = 1 << 20,      /* of an answer that the client does not read */
     MAX_UNHANDLED_BYTES = 256 << 20, /* of requests that are not complete, all together */
+    MAX_STORED_BYTES = 64 << 20,     /* of requests that wait for the store, all together */
+    MAX_CHAT_BYTES = 4 << 20,        /* of one chat of the page */
     REQUEST_S = 10,                  /* for a request to come in, and a second more each: */
     REQUEST_BYTES_PER_S = 32 << 10,
     IDLE_S = 120, /* between requests of one connection */
@@ -77,7 +79,7 @@ struct server {
     struct conn *conn_first;
     struct conn **conn_of_fd; /* [n_fds] */
     int n_fds, n_conns, max_conns;
-    size_t n_unhandled_bytes;
+    size_t n_unhandled_bytes, n_stored_bytes;
     struct generation *gen_first;
     struct reading *reading_first;
     int n_gens; /* of both: requests that the model works on */
@@ -195,6 +197,12 @@ void generation_free_all(struct server *s);
 void stored_response(struct exchange *ex, const char *path);
 /* The client is gone. */
 void stored_abandon(struct stored *st);
+
+/* ---- chats.c ---- */
+/* GET /chats. */
+void chats_list(struct exchange *ex);
+/* GET, PUT and DELETE of /chats/ID. */
+void chats_one(struct exchange *ex, const char *path, const void *body, size_t n_bytes);
 
 /* ---- reading.c ---- */
 struct reading_kind;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * stored.c - requests that the store answers: stored responses are read, listed and deleted.
+ * stored.c - requests that the store answers, and those for stored responses: read, listed,
+ * deleted.
  *
  * A request waits for its job; if its client leaves meanwhile, the job is done and nobody is told.
+ * What all jobs hold together is bounded, however slow the disk.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -11,21 +13,9 @@
 
 #include <event2/keyvalq_struct.h>
 
+#include "base/checked.h"
 #include "base/json_write.h"
-#include "serve/server.h"
-
-typedef void reply_fn(struct stored *st, struct buf *out, struct refusal *r);
-
-struct stored {
-    struct vault_job job;
-    struct exchange *ex; /* NULL: the client is gone */
-    reply_fn *reply;
-    struct page { /* of a list */
-        int32_t limit;
-        bool is_rising;             /* the oldest first */
-        char after[VAULT_ID_BYTES]; /* "": from the beginning */
-    } page;
-};
+#include "serve/stored.h"
 
 static void hear(struct vault_job *job)
 {
@@ -44,14 +34,14 @@ static void hear(struct vault_job *job)
         else
             exchange_refuse(ex, &r);
     }
+    st->server->n_stored_bytes -= st->n_bytes;
     vault_job_release(job);
     free(st);
 }
 
 void stored_abandon(struct stored *st) { st->ex = NULL; }
 
-/* The id at the beginning of `path`: letters, digits, - and _; *rest what follows it. */
-static bool read_id(const char *path, char id[VAULT_ID_BYTES], const char **rest, struct refusal *r)
+bool stored_read_id(const char *path, char id[VAULT_ID_BYTES], const char **rest, struct refusal *r)
 {
     static const char allowed[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
@@ -65,34 +55,58 @@ static bool read_id(const char *path, char id[VAULT_ID_BYTES], const char **rest
     return true;
 }
 
-/* Submits `op`; takes the answer when it comes. */
-static void begin(struct exchange *ex, enum vault_op op, const char *id, reply_fn *reply,
-                  const struct page *page)
+struct stored *stored_new(struct exchange *ex, enum vault_op op, const char *id,
+                          stored_reply_fn *reply, struct refusal *r)
 {
-    struct refusal r = {0};
     struct stored *st = calloc(1, sizeof *st);
     if (!st) {
-        refuse(&r, REFUSAL_SERVER, NULL, "no memory for the request");
-        exchange_refuse(ex, &r);
-        return;
+        refuse(r, REFUSAL_SERVER, NULL, "no memory for the request");
+        return NULL;
     }
     vault_job_init(&st->job, op, ex->key_name, id);
     st->job.done = hear;
     st->job.user = st;
+    st->server = ex->server;
     st->ex = ex;
     st->reply = reply;
-    if (page) st->page = *page;
-    ex->stored = st;
-    vault_submit(ex->server->vault, &st->job);
+    return st;
 }
 
-/* ---- responses ---- */
+void stored_free(struct stored *st)
+{
+    if (!st) return;
+    vault_job_release(&st->job);
+    free(st);
+}
 
-static void reply_doc(struct stored *st, struct buf *out, struct refusal *r)
+bool stored_submit(struct stored *st, struct refusal *r)
+{
+    struct server *s = st->server;
+    struct vault_job *job = &st->job;
+    const struct buf *const bufs[] = {&job->doc, &job->input, &job->title, &job->text};
+    for (size_t i = 0; i < ARRAY_LEN(bufs); i++) {
+        if (bufs[i]->is_failed) return refuse(r, REFUSAL_SERVER, NULL, "no memory for the request");
+        st->n_bytes += bufs[i]->n_bytes;
+    }
+    if (s->n_stored_bytes + st->n_bytes > MAX_STORED_BYTES) {
+        refuse(r, REFUSAL_BUSY, NULL,
+               "the store has more to write than it can hold; try again later");
+        r->retry_s = 1;
+        return false;
+    }
+    s->n_stored_bytes += st->n_bytes;
+    st->ex->stored = st;
+    vault_submit(s->vault, job);
+    return true;
+}
+
+void stored_reply_doc(struct stored *st, struct buf *out, struct refusal *r)
 {
     (void)r;
     buf_append(out, st->job.doc.data, st->job.doc.n_bytes);
 }
+
+/* ---- responses ---- */
 
 static void reply_deleted(struct stored *st, struct buf *out, struct refusal *r)
 {
@@ -109,7 +123,7 @@ static void reply_deleted(struct stored *st, struct buf *out, struct refusal *r)
 static void reply_items(struct stored *st, struct buf *out, struct refusal *r)
 {
     struct err err = {0};
-    const struct page *p = &st->page;
+    const struct stored_page *p = &st->page;
     const struct buf *doc = &st->job.doc;
     const char *id = NULL, *first = NULL, *last = NULL;
     struct json_doc *d = json_parse(doc->data, doc->n_bytes, doc->n_bytes, "the store", &err);
@@ -145,8 +159,7 @@ static void reply_items(struct stored *st, struct buf *out, struct refusal *r)
     json_free(d);
 }
 
-/* A whole number of the query from `least` to `most`. */
-static bool read_number(const struct evkeyvalq *query, const char *name, int32_t least,
+bool stored_read_number(const struct evkeyvalq *query, const char *name, int32_t least,
                         int32_t most, int32_t *out, struct refusal *r)
 {
     const char *s = evhttp_find_header(query, name);
@@ -161,16 +174,21 @@ static bool read_number(const struct evkeyvalq *query, const char *name, int32_t
     return true;
 }
 
-static bool read_page(struct exchange *ex, struct page *p, struct refusal *r)
+bool stored_read_query(struct exchange *ex, struct evkeyvalq *query, struct refusal *r)
+{
+    const char *text = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(ex->req));
+    return evhttp_parse_query_str(text ? text : "", query) == 0 ||
+           refuse(r, REFUSAL_VALUE, NULL, "the query cannot be read; give name=value&...");
+}
+
+static bool read_page(struct exchange *ex, struct stored_page *p, struct refusal *r)
 {
     struct evkeyvalq query;
-    const char *text = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(ex->req));
-    *p = (struct page){.limit = 20};
-    if (evhttp_parse_query_str(text ? text : "", &query) != 0)
-        return refuse(r, REFUSAL_VALUE, NULL, "the query cannot be read; give name=value&...");
+    *p = (struct stored_page){.limit = 20};
+    if (!stored_read_query(ex, &query, r)) return false;
     const char *order = evhttp_find_header(&query, "order");
     const char *after = evhttp_find_header(&query, "after");
-    bool ok = read_number(&query, "limit", 1, 100, &p->limit, r);
+    bool ok = stored_read_number(&query, "limit", 1, 100, &p->limit, r);
     p->is_rising = order && strcmp(order, "asc") == 0;
     if (ok && order && !p->is_rising && strcmp(order, "desc") != 0)
         ok = refuse(r, REFUSAL_VALUE, "order", "order: give asc or desc");
@@ -184,19 +202,22 @@ void stored_response(struct exchange *ex, const char *path)
     const bool deletes = evhttp_request_get_command(ex->req) == EVHTTP_REQ_DELETE;
     const char *rest = NULL;
     char id[VAULT_ID_BYTES];
-    struct page page;
+    struct stored_page page = {0};
+    struct stored *st = NULL;
     struct refusal r = {0};
-    bool ok = read_id(path, id, &rest, &r);
+    bool ok = stored_read_id(path, id, &rest, &r);
     const bool is_list = ok && !deletes && strcmp(rest, "/input_items") == 0;
     if (ok && *rest && !is_list)
         ok = refuse(&r, REFUSAL_NO_ROUTE, NULL, "there is nothing at this path");
     if (ok && is_list) ok = read_page(ex, &page, &r);
-    if (!ok)
-        exchange_refuse(ex, &r);
-    else if (is_list)
-        begin(ex, VAULT_GET_INPUT, id, reply_items, &page);
-    else if (deletes)
-        begin(ex, VAULT_DELETE_RESPONSE, id, reply_deleted, NULL);
-    else
-        begin(ex, VAULT_GET_RESPONSE, id, reply_doc, NULL);
+    if (ok && is_list)
+        st = stored_new(ex, VAULT_GET_INPUT, id, reply_items, &r);
+    else if (ok && deletes)
+        st = stored_new(ex, VAULT_DELETE_RESPONSE, id, reply_deleted, &r);
+    else if (ok)
+        st = stored_new(ex, VAULT_GET_RESPONSE, id, stored_reply_doc, &r);
+    if (st) st->page = page;
+    if (st && stored_submit(st, &r)) return;
+    stored_free(st);
+    exchange_refuse(ex, &r);
 }

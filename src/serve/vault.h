@@ -19,6 +19,7 @@
 struct vault;
 
 #define VAULT_ID_BYTES 72
+#define VAULT_ANY_VERSION (-1)
 
 enum vault_op {
     VAULT_PUT_RESPONSE,    /* id, previous, doc, input */
@@ -26,10 +27,10 @@ enum vault_op {
     VAULT_GET_INPUT,       /* id -> doc: the items that this response was asked with */
     VAULT_DELETE_RESPONSE, /* id */
     VAULT_GET_CHAIN,   /* id -> doc: an array of the items of all turns up to it, oldest first */
-    VAULT_PUT_CHAT,    /* id, title, text (what a search finds), doc */
-    VAULT_GET_CHAT,    /* id -> doc */
-    VAULT_DELETE_CHAT, /* id */
-    VAULT_LIST_CHATS,  /* text: words to look for, limit, offset -> doc: an array */
+    VAULT_PUT_CHAT,    /* id, expects, title, text (what a search finds), doc -> version */
+    VAULT_GET_CHAT,    /* id -> doc, version */
+    VAULT_DELETE_CHAT, /* id, expects */
+    VAULT_LIST_CHATS,  /* text: words to look for, limit, offset -> doc: a list */
     N_VAULT_OPS,
 };
 
@@ -42,6 +43,10 @@ struct vault_job {
     struct buf input;              /* JSON array of the items of this turn */
     struct buf title, text;
     int64_t updated_ms; /* of a chat */
+    /* The version that the chat must have to be written or deleted (else REFUSAL_CHANGED), 0: it
+     * must not be there, or VAULT_ANY_VERSION; and the one that it has then. No chat has the same
+     * version twice, even when it is deleted and made again. */
+    int64_t expects, version;
     int32_t limit, offset;
     struct refusal refusal; /* kind not NONE: why it was not done */
     /* Called by vault_take(). */

@@ -5,7 +5,8 @@
  *   response  a row a response: the answer as the client got it, the items that it was asked with,
  *             and the response it went on from. A chain is walked by that, so that a conversation
  *             of n turns is kept once and not n times.
- *   chat      a document a chat of the page, as the page wrote it
+ *   chat      a document a chat of the page, as the page wrote it, and its version, drawn
+ *             anew whenever it is written
  *   chat_text what a search finds in it (FTS5, by three letters at a time, so that words are found
  *             in languages that write no blanks)
  *
@@ -17,6 +18,10 @@
  * Write-ahead log with synchronous=NORMAL: a killed process loses nothing that was said to be kept,
  * a machine without power at most the last moments, and the file is never broken by either. Two
  * servers may share a file.
+ *
+ * A file of an earlier schema is brought up to date when it is opened, by the statements in
+ * upgrades[], in one transaction: it is the old one or the new one, never half of each. A program
+ * of that earlier schema refuses it from then on.
  *
  * The file may come from anywhere, so its schema is not trusted (DEFENSIVE, TRUSTED_SCHEMA off).
  *
@@ -39,7 +44,7 @@
 
 enum {
     APPLICATION_ID = 0x43726961, /* "Cria" */
-    SCHEMA_VERSION = 1,
+    SCHEMA_VERSION = 2,
     PAGE_BYTES = 4096,
     BUSY_MS = 5000, /* for another server on the same file */
     MAX_TRIES = 12, /* times an eighth of the responses goes for one job */
@@ -51,9 +56,14 @@ static const char schema[] =
     "CREATE INDEX response_used ON response(used);"
     "CREATE TABLE chat(n INTEGER PRIMARY KEY, key TEXT NOT NULL, id TEXT NOT NULL,"
     " updated INTEGER NOT NULL, n_bytes INTEGER NOT NULL, title TEXT NOT NULL, doc BLOB NOT NULL,"
-    " UNIQUE(key, id));"
+    " version INTEGER NOT NULL DEFAULT 1, UNIQUE(key, id));"
     "CREATE INDEX chat_size ON chat(key, updated, n_bytes);"
     "CREATE VIRTUAL TABLE chat_text USING fts5(text, tokenize='trigram');";
+
+/* upgrades[v]: from schema v to v + 1. */
+static const char *const upgrades[SCHEMA_VERSION] = {
+    [1] = "ALTER TABLE chat ADD COLUMN version INTEGER NOT NULL DEFAULT 1",
+};
 
 static const char *const sql[N_STATEMENTS] = {
     [PUT_RESPONSE] = "INSERT INTO response VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
@@ -65,20 +75,21 @@ static const char *const sql[N_STATEMENTS] = {
                     " (SELECT rowid FROM response ORDER BY used LIMIT ?1)",
     [DROP_UNUSED] = "DELETE FROM response WHERE rowid IN"
                     " (SELECT rowid FROM response WHERE used < ?1 ORDER BY used LIMIT 1000)",
-    [PUT_CHAT] = "INSERT INTO chat(key, id, updated, n_bytes, title, doc)"
-                 " VALUES(?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT(key, id) DO UPDATE SET"
-                 " updated = ?3, n_bytes = ?4, title = ?5, doc = ?6 RETURNING n",
+    [PUT_CHAT] = "INSERT INTO chat(key, id, updated, n_bytes, title, doc, version)"
+                 " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT(key, id) DO UPDATE SET"
+                 " updated = ?3, n_bytes = ?4, title = ?5, doc = ?6, version = ?7"
+                 " RETURNING n",
     [PUT_CHAT_TEXT] = "INSERT OR REPLACE INTO chat_text(rowid, text) VALUES(?1, ?2)",
-    [FIND_CHAT] = "SELECT n, n_bytes, doc FROM chat WHERE key = ?1 AND id = ?2",
+    [FIND_CHAT] = "SELECT n, n_bytes, version, doc FROM chat WHERE key = ?1 AND id = ?2",
     [SIZE_OF_CHATS] = "SELECT count(*), total(n_bytes) FROM chat WHERE key = ?1",
     [DELETE_CHAT] = "DELETE FROM chat WHERE n = ?1",
     [DELETE_CHAT_TEXT] = "DELETE FROM chat_text WHERE rowid = ?1",
-    [LIST_CHATS] = "SELECT id, title, updated, n_bytes FROM chat WHERE key = ?1"
+    [LIST_CHATS] = "SELECT id, title, updated, n_bytes, version FROM chat WHERE key = ?1"
                    " ORDER BY updated DESC, n DESC LIMIT ?2 OFFSET ?3",
-    [MATCH_CHATS] = "SELECT id, title, updated, n_bytes FROM chat WHERE key = ?1 AND n IN"
+    [MATCH_CHATS] = "SELECT id, title, updated, n_bytes, version FROM chat WHERE key = ?1 AND n IN"
                     " (SELECT rowid FROM chat_text WHERE chat_text MATCH ?4)"
                     " ORDER BY updated DESC, n DESC LIMIT ?2 OFFSET ?3",
-    [SCAN_CHATS] = "SELECT c.id, c.title, c.updated, c.n_bytes FROM chat c"
+    [SCAN_CHATS] = "SELECT c.id, c.title, c.updated, c.n_bytes, c.version FROM chat c"
                    " JOIN chat_text t ON t.rowid = c.n WHERE c.key = ?1"
                    " AND instr(lower(t.text), lower(?4)) ORDER BY c.updated DESC, c.n DESC"
                    " LIMIT ?2 OFFSET ?3",
@@ -229,12 +240,20 @@ static bool cannot(struct vault_db *db, struct err *err)
                    db->name, sqlite3_errmsg(db->sqlite));
 }
 
-static bool make_schema(struct vault_db *db, struct err *err)
+static bool sign(struct vault_db *db)
 {
     char text[100];
     snprintf(text, sizeof text, "PRAGMA application_id=%d; PRAGMA user_version=%d", APPLICATION_ID,
              SCHEMA_VERSION);
-    return (exec(db, schema) && exec(db, text)) || cannot(db, err);
+    return exec(db, text);
+}
+
+static bool upgrade(struct vault_db *db, int64_t version, struct err *err)
+{
+    log_info("%s: schema %" PRId64 " becomes %d", db->name, version, SCHEMA_VERSION);
+    bool ok = true;
+    for (int64_t v = version; ok && v < SCHEMA_VERSION; v++) ok = exec(db, upgrades[v]);
+    return (ok && sign(db)) || cannot(db, err);
 }
 
 /* Looked at again under the write lock: two servers may make one file at the same time. */
@@ -246,15 +265,17 @@ static bool check_schema(struct vault_db *db, struct err *err)
     const bool is_new = pragma(db, "SELECT count(*) FROM sqlite_schema") == 0;
     bool ok = true;
     if (is_new)
-        ok = make_schema(db, err);
+        ok = (exec(db, schema) && sign(db)) || cannot(db, err);
     else if (id != APPLICATION_ID)
         ok = err_set(err, ERR_FORMAT,
                      "%s: it is a database of another program; give another --store", db->name);
-    else if (version != SCHEMA_VERSION)
+    else if (version < 1 || version > SCHEMA_VERSION)
         ok = err_set(err, ERR_FORMAT,
                      "%s: its schema is version %" PRId64 ", this program's %d; use the program "
                      "that made it, or another --store",
                      db->name, version, SCHEMA_VERSION);
+    else if (version < SCHEMA_VERSION)
+        ok = upgrade(db, version, err);
     if (ok) ok = exec(db, "COMMIT") || cannot(db, err);
     if (!sqlite3_get_autocommit(db->sqlite)) exec(db, "ROLLBACK");
     return ok;

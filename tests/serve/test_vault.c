@@ -96,6 +96,7 @@ static enum refusal_kind put_chat(struct vault *s, const char *key, const char *
     buf_puts(&job.text, text);
     buf_printf(&job.doc, "{\"title\":\"%s\",\"text\":\"%s\"}", title, text);
     job.updated_ms = updated;
+    job.expects = VAULT_ANY_VERSION;
     const enum refusal_kind kind = ask(s, &job);
     vault_job_release(&job);
     return kind;
@@ -107,6 +108,7 @@ static const char *get(struct vault *s, enum vault_op op, const char *key, const
     static char text[2000];
     struct vault_job job;
     vault_job_init(&job, op, key, id);
+    job.expects = VAULT_ANY_VERSION;
     const enum refusal_kind kind = ask(s, &job);
     if (kind)
         snprintf(text, sizeof text, "!%d", (int)kind);
@@ -163,7 +165,7 @@ static const char *list(struct vault *s, const char *key, const char *words, int
     assert_int_equal(ask(s, &job), REFUSAL_NONE);
     struct json_doc *d = json_parse(job.doc.data, job.doc.n_bytes, MB, "the list", &err);
     assert_non_null(d);
-    struct json_iter it = json_iter(json_root(d));
+    struct json_iter it = json_iter(json_get(json_root(d), "data"));
     struct json chat;
     size_t n = 0;
     ids[0] = '\0';
@@ -221,6 +223,39 @@ static void test_chats_are_listed_and_found(void **state)
     assert_string_equal(get(s, VAULT_GET_CHAT, "a", "c1"), refused(REFUSAL_NO_ROUTE));
     assert_string_equal(get(s, VAULT_DELETE_CHAT, "a", "c1"), refused(REFUSAL_NO_ROUTE));
     assert_string_equal(list(s, "a", "sails", 10, 0), "");
+    vault_close(s);
+}
+
+/* Writes the chat if it has version `expects`; its version then, or minus the refusal. */
+static int64_t write_version(struct vault *s, enum vault_op op, const char *id, int64_t expects)
+{
+    struct vault_job job;
+    vault_job_init(&job, op, "a", id);
+    buf_puts(&job.doc, "{}");
+    job.expects = expects;
+    const enum refusal_kind kind = ask(s, &job);
+    vault_job_release(&job);
+    return kind ? -(int64_t)kind : job.version;
+}
+
+static void test_nobody_overwrites_what_they_did_not_see(void **state)
+{
+    struct vault *s = open_store(NULL, 64 * MB, 0);
+    (void)state;
+    const int64_t first = write_version(s, VAULT_PUT_CHAT, "v", 0);
+    assert_true(first > 0);
+    assert_int_equal(write_version(s, VAULT_PUT_CHAT, "v", 0), -REFUSAL_CHANGED);
+    const int64_t second = write_version(s, VAULT_PUT_CHAT, "v", first);
+    assert_true(second > 0 && second != first);
+    assert_int_equal(write_version(s, VAULT_PUT_CHAT, "v", first), -REFUSAL_CHANGED);
+    assert_int_equal(write_version(s, VAULT_DELETE_CHAT, "v", first), -REFUSAL_CHANGED);
+    assert_int_equal(write_version(s, VAULT_GET_CHAT, "v", 0), second);
+    assert_true(write_version(s, VAULT_DELETE_CHAT, "v", second) >= 0);
+    assert_int_equal(write_version(s, VAULT_PUT_CHAT, "v", second), -REFUSAL_CHANGED);
+    /* a chat made again is not the one that was read */
+    const int64_t third = write_version(s, VAULT_PUT_CHAT, "v", 0);
+    assert_true(third > 0 && third != second && third != first);
+    assert_true(write_version(s, VAULT_PUT_CHAT, "v", VAULT_ANY_VERSION) > 0);
     vault_close(s);
 }
 
@@ -308,6 +343,33 @@ static void test_unused_responses_go(void **state)
     vault_close(s);
 }
 
+/* A file of schema 1, as the program before this one made it. */
+static void test_an_old_file_is_upgraded(void **state)
+{
+    (void)state;
+    unlink(path);
+    exec_sql("CREATE TABLE response(id TEXT PRIMARY KEY, key TEXT NOT NULL, previous TEXT NOT NULL,"
+             " used INTEGER NOT NULL, input BLOB NOT NULL, doc BLOB NOT NULL);"
+             "CREATE INDEX response_used ON response(used);"
+             "CREATE TABLE chat(n INTEGER PRIMARY KEY, key TEXT NOT NULL, id TEXT NOT NULL,"
+             " updated INTEGER NOT NULL, n_bytes INTEGER NOT NULL, title TEXT NOT NULL,"
+             " doc BLOB NOT NULL, UNIQUE(key, id));"
+             "CREATE INDEX chat_size ON chat(key, updated, n_bytes);"
+             "CREATE VIRTUAL TABLE chat_text USING fts5(text, tokenize='trigram');"
+             "INSERT INTO response VALUES('r', 'a', '', unixepoch(), '[]', '{\"old\":1}');"
+             "INSERT INTO chat VALUES(7, 'a', 'c', 5, 2, 'Old', '{}');"
+             "INSERT INTO chat_text(rowid, text) VALUES(7, 'Old words');"
+             "PRAGMA application_id=1131571553; PRAGMA user_version=1");
+    for (int i = 0; i < 2; i++) {
+        struct vault *s = open_store(path, 64 * MB, 0);
+        assert_string_equal(get(s, VAULT_GET_RESPONSE, "a", "r"), "{\"old\":1}");
+        assert_string_equal(list(s, "a", "words", 10, 0), "c");
+        assert_int_equal(write_version(s, VAULT_GET_CHAT, "c", 0), 1);
+        if (i == 1) assert_true(write_version(s, VAULT_PUT_CHAT, "c", 1) > 0);
+        vault_close(s);
+    }
+}
+
 static void refuses_file(const char *said)
 {
     struct err err = {0};
@@ -319,9 +381,11 @@ static void refuses_file(const char *said)
 static void test_foreign_files_are_left_alone(void **state)
 {
     (void)state;
-    exec_sql("PRAGMA user_version=2");
-    refuses_file("version 2");
-    exec_sql("PRAGMA user_version=1; PRAGMA application_id=7");
+    exec_sql("PRAGMA user_version=3");
+    refuses_file("version 3");
+    exec_sql("PRAGMA user_version=0");
+    refuses_file("version 0");
+    exec_sql("PRAGMA user_version=2; PRAGMA application_id=7");
     refuses_file("another program");
     FILE *f = fopen(path, "w");
     fputs("Dear diary, this is a text that is longer than the header of a database is, and it "
@@ -404,10 +468,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_key_sees_its_own),
         cmocka_unit_test(test_chats_are_listed_and_found),
+        cmocka_unit_test(test_nobody_overwrites_what_they_did_not_see),
         cmocka_unit_test(test_a_full_store_makes_room),
         cmocka_unit_test(test_one_refusal_harms_no_other),
         cmocka_unit_test(test_unused_responses_go),
         cmocka_unit_test(test_two_servers_share_a_file),
+        cmocka_unit_test(test_an_old_file_is_upgraded),
         cmocka_unit_test(test_foreign_files_are_left_alone),
         cmocka_unit_test(test_a_killed_server_has_kept_what_it_said),
     };
