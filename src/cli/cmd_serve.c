@@ -115,8 +115,9 @@ const struct command cmd_serve = {
     .groups = groups,
     .details =
         "Answers /v1/chat/completions, /v1/completions, /v1/responses, /v1/messages, "
-        "/v1/embeddings, /v1/models, /v1/load_lora_adapter, /health, /metrics, /tokenize "
-        "and /detokenize. Requests share one batch, and prompts that begin alike share their "
+        "/v1/embeddings, /v1/rerank, /v1/models, /v1/load_lora_adapter, /health, /metrics, "
+        "/tokenize and /detokenize. Requests share one batch, and prompts that begin alike share "
+        "their "
         "beginning.\n\n"
         "It listens on loopback unless --host says otherwise. SIGTERM lets open answers end.",
     .example = "  cria serve -m llama-3.2-1b-instruct --parallel 16\n"

@@ -24,7 +24,6 @@
 #include "serve/page.h"
 
 #define JSON_TYPE "application/json"
-enum { MAX_TOKENIZE_BYTES = 1 << 20 };
 
 struct body {
     const void *data;
@@ -91,6 +90,12 @@ static void handle_embeddings(struct exchange *ex, const char *rest, struct body
 {
     (void)rest;
     reading_begin(ex, &reading_embeddings, b.data, b.n);
+}
+
+static void handle_rerank(struct exchange *ex, const char *rest, struct body b)
+{
+    (void)rest;
+    reading_begin(ex, &reading_rerank, b.data, b.n);
 }
 
 static struct buf *fresh_text(struct exchange *ex)
@@ -223,147 +228,16 @@ static void handle_metrics(struct exchange *ex, const char *rest, struct body b)
     exchange_reply(ex, 200, "text/plain; version=0.0.4; charset=utf-8", out);
 }
 
-/* ---- tokens ---- */
-
-struct token_fields {
-    struct json content, tokens;
-    bool adds_special, parses_special, wants_pieces;
-    struct unknown_fields unknown;
-};
-
-static const struct field token_rows[] =
-    {
-        /* clang-format off */
-    /* name                kind        min max at                                             read */
-    {"content",            FIELD_JSON, 0, 0, offsetof(struct token_fields, content),        NULL},
-    {"prompt",             FIELD_JSON, 0, 0, offsetof(struct token_fields, content),        NULL},
-    {"tokens",             FIELD_JSON, 0, 0, offsetof(struct token_fields, tokens),         NULL},
-    {"add_special",        FIELD_BOOL, 0, 0, offsetof(struct token_fields, adds_special),   NULL},
-    {"add_special_tokens", FIELD_BOOL, 0, 0, offsetof(struct token_fields, adds_special),   NULL},
-    {"parse_special",      FIELD_BOOL, 0, 0, offsetof(struct token_fields, parses_special), NULL},
-    {"with_pieces",        FIELD_BOOL, 0, 0, offsetof(struct token_fields, wants_pieces),   NULL},
-    {0},
-        /* clang-format on */
-};
-
-static void write_tokens(struct json_writer *w, const struct tokenizer *t, const struct ids *ids,
-                         bool has_pieces)
-{
-    json_key(w, "tokens");
-    json_array(w);
-    for (size_t i = 0; i < ids->n; i++) {
-        if (!has_pieces) {
-            json_int(w, ids->id[i]);
-            continue;
-        }
-        size_t n = 0;
-        const char *s = tokenizer_bytes(t, ids->id[i], true, &n);
-        json_object(w);
-        json_key_int(w, "id", ids->id[i]);
-        json_key(w, "piece");
-        json_string(w, s, n);
-        json_end(w);
-    }
-    json_end(w);
-}
-
-static bool tokenize(struct exchange *ex, const struct token_fields *f, struct buf *out,
-                     struct refusal *r)
-{
-    const struct tokenizer *t = model_tokenizer(ex->server->gen_model.model);
-    const char *s = NULL;
-    size_t n = 0;
-    struct err err = {0};
-    struct ids ids = {0};
-    const unsigned flags =
-        (f->adds_special ? ENCODE_DEFAULT_BOS : 0u) | (f->parses_special ? ENCODE_SPECIAL : 0u);
-    if (!json_str(f->content, &s, &n))
-        return refuse(r, REFUSAL_MISSING, "content", "content: it is %s; give a string",
-                      json_type_name(f->content));
-    if (n > MAX_TOKENIZE_BYTES)
-        return refuse(r, REFUSAL_VALUE, "content", "content: %zu bytes; give at most %d", n,
-                      MAX_TOKENIZE_BYTES);
-    const bool ok = tokenizer_encode(t, s, n, flags, &ids, &err) || refuse_err(r, "content", &err);
-    if (ok) {
-        struct json_writer w = json_writer(out);
-        json_object(&w);
-        write_tokens(&w, t, &ids, f->wants_pieces);
-        json_key_int(&w, "count", (int64_t)ids.n);
-        json_key_int(&w, "max_model_len", ex->server->gen_model.n_ctx);
-        json_end(&w);
-    }
-    ids_release(&ids);
-    return ok;
-}
-
-/* The text stands under two names: llama.cpp's and vLLM's. */
-static bool detokenize(struct exchange *ex, const struct token_fields *f, struct buf *out,
-                       struct refusal *r)
-{
-    const struct model *m = ex->server->gen_model.model;
-    struct buf text;
-    struct json_iter it = json_iter(f->tokens);
-    struct json v;
-    bool ok = json_type(f->tokens) == JSON_ARRAY ||
-              refuse(r, REFUSAL_MISSING, "tokens", "tokens: it is %s; give an array of ids",
-                     json_type_name(f->tokens));
-    struct ids ids = {0};
-    while (ok && json_next(&it, NULL, NULL, &v)) {
-        struct err err = {0};
-        int64_t id = -1;
-        if (!json_i64(v, &id) || id < 0 || id >= model_config(m)->n_vocab)
-            ok = refuse(r, REFUSAL_VALUE, "tokens",
-                        "tokens: element %zu is no token id; give whole numbers from 0 to %d",
-                        ids.n, (int)model_config(m)->n_vocab - 1);
-        else
-            ok = ids_push(&ids, (int32_t)id, &err) || refuse_err(r, "tokens", &err);
-    }
-    buf_init(&text, (size_t)64 << 20);
-    if (ok) tokenizer_decode(model_tokenizer(m), ids.id, ids.n, true, &text);
-    if (ok && text.is_failed) ok = refuse(r, REFUSAL_SERVER, NULL, "no memory for the text");
-    if (ok) {
-        struct json_writer w = json_writer(out);
-        json_object(&w);
-        json_key(&w, "content");
-        json_string(&w, text.data ? text.data : "", text.n_bytes);
-        json_key(&w, "prompt");
-        json_string(&w, text.data ? text.data : "", text.n_bytes);
-        json_end(&w);
-    }
-    buf_release(&text);
-    ids_release(&ids);
-    return ok;
-}
-
-typedef bool token_fn(struct exchange *, const struct token_fields *, struct buf *,
-                      struct refusal *);
-
-static void with_tokens(struct exchange *ex, struct body b, token_fn *fn)
-{
-    struct refusal r = {0};
-    struct token_fields f = {0};
-    struct buf *out = fresh_text(ex);
-    struct json_doc *d = body_parse(b.data, b.n, MAX_BODY_BYTES, &r);
-    const bool ok =
-        d && fields_read(token_rows, json_root(d), &f, &f.unknown, &r) && fn(ex, &f, out, &r);
-    memcpy(ex->figures.unknown, f.unknown.names, sizeof f.unknown.names);
-    json_free(d);
-    if (ok)
-        exchange_reply(ex, 200, JSON_TYPE, out);
-    else
-        exchange_refuse(ex, &r);
-}
-
 static void handle_tokenize(struct exchange *ex, const char *rest, struct body b)
 {
     (void)rest;
-    with_tokens(ex, b, tokenize);
+    tokens_of_text(ex, b.data, b.n);
 }
 
 static void handle_detokenize(struct exchange *ex, const char *rest, struct body b)
 {
     (void)rest;
-    with_tokens(ex, b, detokenize);
+    text_of_tokens(ex, b.data, b.n);
 }
 
 /* ---- the page ---- */
@@ -396,6 +270,7 @@ static const struct route {
     {"/messages",              EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  REFUSAL_ANTHROPIC, handle_messages},
     {"/messages/count_tokens", EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  REFUSAL_ANTHROPIC, handle_message_tokens},
     {"/embeddings",            EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  REFUSAL_OPENAI,    handle_embeddings},
+    {"/rerank",                EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  REFUSAL_OPENAI,    handle_rerank},
     {"/models",                EVHTTP_REQ_GET,      "GET, OPTIONS",         true,  false, REFUSAL_OPENAI,    handle_models},
     {"/models/",               EVHTTP_REQ_GET,      "GET, OPTIONS",         true,  false, REFUSAL_OPENAI,    handle_model},
     {"/load_lora_adapter",     EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  REFUSAL_OPENAI,    handle_load_adapter},

@@ -206,13 +206,17 @@ void chats_one(struct exchange *ex, const char *path, const void *body, size_t n
 
 /* ---- reading.c ---- */
 struct reading_kind;
-extern const struct reading_kind reading_embeddings;
+extern const struct reading_kind reading_embeddings, reading_rerank;
 void reading_begin(struct exchange *ex, const struct reading_kind *kind, const void *body,
                    size_t n_bytes);
 /* As those of generations. */
 void reading_abandon(struct reading *rd);
 void reading_cancel_all(struct server *s);
 void reading_free_all(struct server *s);
+
+/* ---- tokens.c ---- */
+void tokens_of_text(struct exchange *ex, const void *body, size_t n_bytes);
+void text_of_tokens(struct exchange *ex, const void *body, size_t n_bytes);
 
 /* ---- routes.c ---- */
 /* libevent's handler of all requests. */

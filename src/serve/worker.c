@@ -169,6 +169,7 @@ static void feed(struct worker *w, struct job *job)
         p.prompt = part->prompt.id;
         p.n_prompt = (int32_t)part->prompt.n;
         p.user = part;
+        p.score_from = part->score_from > 0 ? part->score_from : job->params.score_from;
         p.sampling.seed = job->params.sampling.seed + (uint64_t)(part->i * n_answers);
         const int64_t handle = engine_submit(w->engine, &p, &job->err);
         if (!handle) break;

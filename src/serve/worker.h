@@ -43,6 +43,7 @@ void worker_event_free(struct worker_event *ev); /* not of WORKER_END, which is 
 
 struct job_part {
     struct ids prompt;
+    int32_t score_from;     /* 0: the job's (request_params) */
     _Atomic int64_t handle; /* 0: not submitted */
     struct job *job;
     int32_t i;
