@@ -37,6 +37,7 @@
 /* One answer under way. */
 struct run {
     struct chat_session *c;
+    struct citer *citer; /* with --index */
     struct buf text;
     int64_t begin_ns, first_ns, end_ns;
     struct turn turn;
@@ -133,9 +134,10 @@ bool chat_session_open(struct chat_session *c, const struct args *a, bool is_scr
         err_set(err, ERR_MEMORY, "no memory for the chat");
         goto fail;
     }
-    if (!options_grammar(a, &c->grammar, err) || !chat_settings_init(&c->settings, a, err) ||
-        !session_open(a, &opt, &c->s, err) || !session_use_lora(&c->s, err) ||
-        !find_family(c, err) || !open_state(c, err) || !choose_defaults(c, is_script, err))
+    if (!options_grammar(a, &c->grammar, err) || !options_sources(a, &c->sources, err) ||
+        !chat_settings_init(&c->settings, a, err) || !session_open(a, &opt, &c->s, err) ||
+        !session_use_lora(&c->s, err) || !find_family(c, err) || !open_state(c, err) ||
+        !choose_defaults(c, is_script, err))
         goto fail;
     return true;
 fail:
@@ -147,6 +149,7 @@ void chat_session_close(struct chat_session *c)
 {
     session_close(&c->s);
     grammar_free(c->grammar);
+    sources_close(c->sources);
     conversation_release(&c->talk);
     chat_settings_release(&c->settings);
     ids_release(&c->prompt);
@@ -197,6 +200,36 @@ static bool fit_prompt(struct chat_session *c, struct turn *turn, struct err *er
         c->prompt.n, n_ctx, (c->prompt.n + c->prompt.n / 2 + 1023) / 1024 * 1024);
 }
 
+/* The question before the newest, or NULL. */
+static const char *question_before(const struct chat_session *c)
+{
+    for (size_t i = c->talk.n - 1; i-- > 0;)
+        if (strcmp(c->talk.message[i].role, "user") == 0) return c->talk.message[i].content;
+    return NULL;
+}
+
+/* fit_prompt() with sources beside the newest question. They are not kept: the next question has
+ * its own. */
+static bool fit_sources(struct chat_session *c, struct turn *turn, struct err *err)
+{
+    struct buf asked;
+    const struct chat_message question = c->talk.message[c->talk.n - 1];
+    const size_t n_ctx = (size_t)chat_session_context(c);
+    buf_init(&asked, MAX_ANSWER_BYTES);
+    bool ok =
+        sources_find(c->sources, question.content, question.n_content, question_before(c), err) &&
+        sources_prompt(c->sources, question.content, question.n_content,
+                       n_ctx < SOURCES_MAX_BYTES ? n_ctx : SOURCES_MAX_BYTES, &asked, err);
+    if (ok) {
+        c->talk.message[c->talk.n - 1].content = asked.data;
+        c->talk.message[c->talk.n - 1].n_content = asked.n_bytes;
+        ok = fit_prompt(c, turn, err);
+        c->talk.message[c->talk.n - 1] = question;
+    }
+    buf_release(&asked);
+    return ok;
+}
+
 /* How many tokens at the prompt's beginning are the system message's (or BOS): a shift keeps them.
  */
 static int32_t count_kept(struct chat_session *c)
@@ -212,6 +245,23 @@ static int32_t count_kept(struct chat_session *c)
 
 /* ---- the answer ---- */
 
+static void give_text(void *user, const char *s, size_t n_bytes)
+{
+    struct run *r = user;
+    buf_append(&r->text, s, n_bytes);
+    r->c->listener.text(r->c->listener.user, s, n_bytes);
+}
+
+static bool take_text(struct run *r, const struct engine_event *ev)
+{
+    if (!r->citer) {
+        if (ev->n_text) give_text(r, ev->text, ev->n_text);
+        return true;
+    }
+    if (!citer_feed(r->citer, ev->text, ev->n_text, &r->err)) return false;
+    return ev->finish == FINISH_NONE || citer_end(r->citer, &r->err);
+}
+
 static bool on_event(void *user, const struct engine_event *ev)
 {
     struct run *r = user;
@@ -226,9 +276,10 @@ static bool on_event(void *user, const struct engine_event *ev)
     } else if (!r->first_ns && ev->finish == FINISH_NONE) {
         l->progress(l->user, ev->n_prompt_done, ev->n_prompt);
     }
-    if (ev->n_text) {
-        buf_append(&r->text, ev->text, ev->n_text);
-        l->text(l->user, ev->text, ev->n_text);
+    if (!take_text(r, ev)) {
+        r->turn.finish = FINISH_ERROR;
+        r->is_over = true;
+        return false;
     }
     if (ev->finish != FINISH_NONE) {
         r->turn.finish = ev->finish;
@@ -297,7 +348,11 @@ static bool answer(struct chat_session *c, bool is_again, struct err *err)
     struct run r = {.c = c};
     struct request_params p;
     buf_init(&r.text, MAX_ANSWER_BYTES);
-    bool ok = fit_prompt(c, &r.turn, err);
+    bool ok = c->sources ? fit_sources(c, &r.turn, err) : fit_prompt(c, &r.turn, err);
+    if (ok && c->sources) {
+        r.citer = citer_new(c->sources, give_text, &r);
+        ok = r.citer || err_set(err, ERR_MEMORY, "no memory for the references");
+    }
     if (ok && c->listener.prompt)
         c->listener.prompt(c->listener.user, model_tokenizer(c->s.model), &c->prompt);
     ok = ok && fill_request(c, &r, is_again, &p, err);
@@ -306,6 +361,12 @@ static bool answer(struct chat_session *c, bool is_again, struct err *err)
         ok = run_engine(&r, &p, err) && buf_check(&r.text, "the answer", err);
         add_turn(c, &r);
     }
+    if (ok && r.citer) {
+        size_t n = 0;
+        const struct citation *cited = citer_citations(r.citer, &n);
+        if (n) c->listener.cited(c->listener.user, c->sources, cited, n);
+    }
+    citer_free(r.citer);
     const char *text = r.text.data ? r.text.data : "";
     ok = ok && conversation_add(&c->talk, "assistant", text, r.text.n_bytes, err);
     buf_release(&r.text);

@@ -7,6 +7,7 @@
 #include "cli/chat_settings.h"
 #include "cli/conversation.h"
 #include "cli/options.h"
+#include "retrieve/citer.h"
 
 /* What one answer took. */
 struct turn {
@@ -22,6 +23,8 @@ struct chat_listener {
     void (*progress)(void *user, int32_t n_read, int32_t n_prompt); /* before the first token */
     bool (*wants_stop)(void *user);                                 /* asked before each step */
     void (*prompt)(void *user, const struct tokenizer *t, const struct ids *ids); /* or NULL */
+    /* After an answer with references, [n]; with --index only. */
+    void (*cited)(void *user, const struct sources *s, const struct citation *c, size_t n);
     void *user;
 };
 
@@ -36,6 +39,7 @@ struct chat_session {
     struct ids prompt;
     struct logit_bias *bias; /* [SAMPLER_MAX_BIAS] */
     struct grammar *grammar; /* what every answer must be, or NULL */
+    struct sources *sources; /* of --index, or NULL */
     uint64_t n_answers;      /* since the seed was set: each answer has the next seed */
     bool is_temp_ours;       /* nobody chose the temperature: 0, see chat_session.c */
     struct turn last, sum;

@@ -21,6 +21,7 @@
 #include "base/os.h"
 #include "cli/chat_commands.h"
 #include "cli/chat_session.h"
+#include "cli/footnotes.h"
 #include "cli/line_edit.h"
 #include "cli/markdown.h"
 #include "cli/prompt.h"
@@ -103,6 +104,16 @@ static void show_prompt(void *user, const struct tokenizer *t, const struct ids 
 {
     (void)user;
     prompt_show(stderr, t, ids->id, ids->n);
+}
+
+static void show_cited(void *user, const struct sources *s, const struct citation *cited, size_t n)
+{
+    struct chat *c = user;
+    markdown_end(&c->markdown, &c->shown);
+    if (c->is_line_begun) buf_putc(&c->shown, '\n');
+    c->is_line_begun = false;
+    write_shown(c);
+    footnotes_print(stdout, s, cited, n);
 }
 
 static bool wants_stop(void *user)
@@ -309,6 +320,7 @@ static int chat_run(const struct args *a, struct err *err)
         .progress = show_progress,
         .wants_stop = wants_stop,
         .prompt = args_flag(a, "show-prompt") ? show_prompt : NULL,
+        .cited = show_cited,
         .user = &c,
     };
     int status = 1;
@@ -353,7 +365,7 @@ static const struct option options[] = {
 };
 
 static const struct option_group *const groups[] = {
-    &answer_group, &model_group,      &lora_group,     &engine_group,
+    &answer_group, &model_group,      &lora_group,     &engine_group, &sources_group,
     &draft_group,  &constraint_group, &sampling_group, NULL};
 
 const struct command cmd_chat = {

@@ -17,6 +17,7 @@
 #include "base/json_write.h"
 #include "base/log.h"
 #include "base/os.h"
+#include "cli/footnotes.h"
 #include "cli/npy.h"
 #include "cli/options.h"
 #include "cli/prompt.h"
@@ -29,6 +30,8 @@ struct answer {
     struct buf text;
     struct ids ids;
     struct buf logprobs; /* JSON array elements */
+    struct citer *citer; /* with --index */
+    struct generation *of;
     enum finish finish;
     const char *stop_text;
     int32_t n_drafted, n_accepted;
@@ -38,6 +41,7 @@ struct generation {
     const struct args *a;
     struct session s;
     struct grammar *grammar; /* or NULL */
+    struct sources *sources; /* likewise */
     struct ids prompt;
     struct answer answer[MAX_ANSWERS];
     int32_t n_answers;
@@ -79,6 +83,25 @@ static void note_logprobs(struct generation *g, struct answer *an, const struct 
     json_end(&w);
 }
 
+static void give_text(void *user, const char *s, size_t n_bytes)
+{
+    struct answer *an = user;
+    buf_append(&an->text, s, n_bytes);
+    if (an->of->is_json || an->of->n_answers > 1) return;
+    fwrite(s, 1, n_bytes, stdout);
+    fflush(stdout);
+}
+
+static bool take_text(struct answer *an, const struct engine_event *ev)
+{
+    if (!an->citer) {
+        if (ev->n_text) give_text(an, ev->text, ev->n_text);
+        return true;
+    }
+    if (!citer_feed(an->citer, ev->text, ev->n_text, an->of->err)) return false;
+    return ev->finish == FINISH_NONE || citer_end(an->citer, an->of->err);
+}
+
 static bool on_event(void *user, const struct engine_event *ev)
 {
     struct generation *g = user;
@@ -93,13 +116,7 @@ static bool on_event(void *user, const struct engine_event *ev)
     g->n_cached = ev->n_cached;
     an->n_drafted = ev->n_drafted;
     an->n_accepted = ev->n_accepted;
-    if (ev->n_text) {
-        buf_append(&an->text, ev->text, ev->n_text);
-        if (!g->is_json && g->n_answers == 1) {
-            fwrite(ev->text, 1, ev->n_text, stdout);
-            fflush(stdout);
-        }
-    }
+    if (!take_text(an, ev)) g->has_failed = true;
     if (ev->finish != FINISH_NONE) {
         an->finish = ev->finish;
         an->stop_text = ev->stop_text ? strdup(ev->stop_text) : NULL;
@@ -124,16 +141,38 @@ static bool read_prompt(const struct args *a, struct buf *out, struct err *err)
     return file_read_fd(STDIN_FILENO, "standard input", MAX_PROMPT_BYTES, out, err);
 }
 
-static bool encode_prompt(struct generation *g, const struct buf *text, struct err *err)
+/* The question with its sources, in place of `text`. */
+static bool add_sources(struct generation *g, struct buf *text, struct err *err)
 {
+    struct buf asked;
+    const size_t n_ctx = (size_t)engine_plan(g->s.engine)->n_ctx;
+    const char *s = text->data ? text->data : "";
+    buf_init(&asked, 2 * MAX_PROMPT_BYTES);
+    const bool ok =
+        sources_find(g->sources, s, text->n_bytes, NULL, err) &&
+        sources_prompt(g->sources, s, text->n_bytes,
+                       n_ctx < SOURCES_MAX_BYTES ? n_ctx : SOURCES_MAX_BYTES, &asked, err);
+    buf_release(text);
+    *text = asked;
+    return ok;
+}
+
+static bool encode_prompt(struct generation *g, struct buf *text, struct err *err)
+{
+    const struct chat_family *family = model_chat_family(g->s.model);
+    const bool is_raw = args_flag(g->a, "ids") || args_flag(g->a, "raw") || !family;
+    if (g->sources && is_raw)
+        return err_set(err, ERR_USAGE,
+                       "--index writes a question with its sources into a chat's prompt: not with "
+                       "--raw, --ids, or a model without a chat template");
+    if (g->sources && !add_sources(g, text, err)) return false;
     const struct model *m = g->s.model;
     const struct tokenizer *t = model_tokenizer(m);
     const char *s = text->data ? text->data : "";
     if (args_flag(g->a, "ids"))
         return prompt_parse_ids(s, text->n_bytes, "the prompt", model_config(m)->n_vocab,
                                 &g->prompt, err);
-    const struct chat_family *family = model_chat_family(m);
-    if (args_flag(g->a, "raw") || !family) {
+    if (is_raw) {
         const unsigned special = args_flag(g->a, "special") ? ENCODE_SPECIAL : 0u;
         return tokenizer_encode(t, s, text->n_bytes, ENCODE_DEFAULT_BOS | special, &g->prompt, err);
     }
@@ -223,6 +262,13 @@ static void write_answer(struct json_writer *w, const struct answer *an)
         json_raw(w, an->logprobs.data, an->logprobs.n_bytes);
         json_end(w);
     }
+    if (an->citer) {
+        size_t n = 0;
+        const struct citation *c = citer_citations(an->citer, &n);
+        json_key(w, "citations");
+        footnotes_json(w, an->of->sources, c, n);
+        json_key_int(w, "n_dropped", citer_n_dropped(an->citer));
+    }
 }
 
 static bool print_json(const struct generation *g, struct err *err)
@@ -278,16 +324,26 @@ static bool fill_request(struct generation *g, struct request_params *p,
     return true;
 }
 
+static void print_sources(const struct generation *g, const struct answer *an)
+{
+    size_t n = 0;
+    const struct citation *c = an->citer ? citer_citations(an->citer, &n) : NULL;
+    if (n) footnotes_print(stdout, g->sources, c, n);
+}
+
 static void print_answers(const struct generation *g)
 {
     if (g->n_answers == 1) {
         const struct buf *t = &g->answer[0].text;
         if (t->n_bytes && t->data[t->n_bytes - 1] != '\n') putchar('\n');
+        print_sources(g, &g->answer[0]);
         return;
     }
-    for (int32_t i = 0; i < g->n_answers; i++)
+    for (int32_t i = 0; i < g->n_answers; i++) {
         printf("--- answer %d (%s)\n%s\n", i + 1, finish_name(g->answer[i].finish),
                g->answer[i].text.data ? g->answer[i].text.data : "");
+        print_sources(g, &g->answer[i]);
+    }
 }
 
 static void print_stats(const struct generation *g)
@@ -345,6 +401,16 @@ static bool generate(struct generation *g, struct err *err)
     return ok;
 }
 
+static bool open_sources(struct generation *g, struct err *err)
+{
+    if (!options_sources(g->a, &g->sources, err)) return false;
+    for (int32_t i = 0; g->sources && i < g->n_answers; i++) {
+        g->answer[i].citer = citer_new(g->sources, give_text, &g->answer[i]);
+        if (!g->answer[i].citer) return err_set(err, ERR_MEMORY, "no memory for the references");
+    }
+    return true;
+}
+
 static int generate_run(const struct args *a, struct err *err)
 {
     if (args_str(a, "prompt") && args_str(a, "file")) {
@@ -363,6 +429,7 @@ static int generate_run(const struct args *a, struct err *err)
     for (int32_t i = 0; i < g->n_answers; i++) {
         buf_init(&g->answer[i].text, (size_t)1 << 28);
         buf_init(&g->answer[i].logprobs, (size_t)1 << 28);
+        g->answer[i].of = g;
     }
     struct sigaction sa = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
     sigaction(SIGINT, &sa, NULL);
@@ -370,8 +437,8 @@ static int generate_run(const struct args *a, struct err *err)
     opt.n_seqs = g->n_answers;
     opt.takes_adapters = options_has_lora(a);
     if (args_str(a, "dump-logits")) opt.max_logit_rows = 64;
-    bool ok = options_grammar(a, &g->grammar, err) && session_open(a, &opt, &g->s, err) &&
-              session_use_lora(&g->s, err) && generate(g, err);
+    bool ok = options_grammar(a, &g->grammar, err) && open_sources(g, err) &&
+              session_open(a, &opt, &g->s, err) && session_use_lora(&g->s, err) && generate(g, err);
     if (ok && g->is_json)
         ok = print_json(g, err);
     else if (ok)
@@ -382,10 +449,12 @@ static int generate_run(const struct args *a, struct err *err)
         buf_release(&g->answer[i].text);
         buf_release(&g->answer[i].logprobs);
         ids_release(&g->answer[i].ids);
+        citer_free(g->answer[i].citer);
         free((char *)(uintptr_t)g->answer[i].stop_text);
     }
     ids_release(&g->prompt);
     session_close(&g->s);
+    sources_close(g->sources);
     grammar_free(g->grammar);
     free(g);
     return ok ? 0 : 1;
@@ -415,8 +484,8 @@ static const struct option options[] = {
 };
 
 static const struct option_group *const groups[] = {
-    &model_group,      &lora_group,     &engine_group, &draft_group,
-    &constraint_group, &sampling_group, NULL};
+    &model_group, &lora_group,       &engine_group,   &sources_group,
+    &draft_group, &constraint_group, &sampling_group, NULL};
 
 const struct command cmd_generate = {
     .name = "generate",

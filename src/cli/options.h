@@ -13,6 +13,7 @@ extern const struct option_group model_group;      /* --model */
 extern const struct option_group engine_group;     /* --threads --pin --ctx ... --huge-pages */
 extern const struct option_group draft_group;      /* --draft --draft-model */
 extern const struct option_group lora_group;       /* --lora */
+extern const struct option_group sources_group;    /* --index --sources */
 extern const struct option_group constraint_group; /* --json-schema --regex --grammar */
 extern const struct option_group sampling_group;   /* --temp --top-k ... --seed */
 
@@ -31,6 +32,10 @@ struct engine_options options_engine_draft(const struct args *a);
 bool options_sampling(const struct args *a, const struct tokenizer *t,
                       struct logit_bias bias[SAMPLER_MAX_BIAS], struct sampler_params *out,
                       struct err *err) CRIA_CHECK;
+
+/* The index of the sources group: *out is NULL if none is named, else the caller's to close. */
+struct sources;
+bool options_sources(const struct args *a, struct sources **out, struct err *err) CRIA_CHECK;
 
 /* What the constraint group asks for: *out is NULL if nothing, else the caller's to free. */
 bool options_grammar(const struct args *a, struct grammar **out, struct err *err) CRIA_CHECK;
