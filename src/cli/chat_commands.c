@@ -45,7 +45,7 @@ static bool run_system(struct chat_session *c, const char *rest, struct err *err
 static bool run_save(struct chat_session *c, const char *rest, struct err *err)
 {
     if (is_empty(rest)) return err_set(err, ERR_USAGE, "/save wants a file: /save FILE");
-    if (!conversation_save(&c->talk, rest, model_info(c->s.model)->name, err)) return false;
+    if (!conversation_save(&c->talk, rest, chat_session_model(c), err)) return false;
     fprintf(stderr, "[%zu messages saved to %s]\n", c->talk.n, rest);
     return true;
 }
@@ -73,8 +73,7 @@ static bool run_set(struct chat_session *c, const char *rest, struct err *err)
     const char *value = rest[n] ? rest + n + 1 : NULL;
     while (value && isspace((unsigned char)*value)) value++;
     if (!value && chat_settings_show(&c->settings, n ? name : NULL, stderr)) return true;
-    if (!chat_settings_set(&c->settings, name, value, model_tokenizer(c->s.model), err))
-        return false;
+    if (!chat_settings_set(&c->settings, name, value, chat_session_tokenizer(c), err)) return false;
     if (strcmp(name, "seed") == 0) c->n_answers = 0;
     if (strcmp(name, "temp") == 0) c->is_temp_ours = false;
     chat_settings_show(&c->settings, name, stderr);
@@ -99,7 +98,7 @@ static double per_second(int64_t n, double s) { return s > 0 ? (double)n / s : 0
 
 static bool run_stats(struct chat_session *c, const char *rest, struct err *err)
 {
-    const struct engine_plan *p = engine_plan(c->s.engine);
+    const struct engine_plan *p = c->remote ? NULL : engine_plan(c->s.engine);
     const struct turn *t = &c->sum;
     (void)rest;
     (void)err;
@@ -110,6 +109,11 @@ static bool run_stats(struct chat_session *c, const char *rest, struct err *err)
         t->n_prompt - t->n_cached, per_second(t->n_prompt - t->n_cached, t->read_s), t->n_cached);
     fprintf(stderr, "  written       %" PRId64 " tokens, %.1f tokens/s\n", t->n_generated,
             per_second(t->n_generated - c->n_turns, t->write_s));
+    if (!p) {
+        fprintf(stderr, "  model         %s at %s\n", remote_model(c->remote),
+                remote_address(c->remote));
+        return true;
+    }
     fprintf(stderr, "  guessed ahead %" PRId64 " tokens, %" PRId64 " came true\n", t->n_drafted,
             t->n_accepted);
     fprintf(stderr, "  context       %" PRId64 " of %" PRId32 " tokens used\n",

@@ -114,7 +114,8 @@ bool chat_session_keep(const struct chat_session *c, struct err *err)
     const char *path = args_str(c->args, "state");
     int32_t n_tok = 0;
     if (!path) return true;
-    if (!conversation_save(&c->talk, path, model_info(c->s.model)->name, err)) return false;
+    if (!conversation_save(&c->talk, path, chat_session_model(c), err)) return false;
+    if (c->remote) return true;
     char *cache = state_cache_path(c);
     const bool ok = cache ? engine_save_prefix(c->s.engine, cache, &n_tok, err)
                           : err_set(err, ERR_MEMORY, "no memory for the name of the cache file");
@@ -122,12 +123,49 @@ bool chat_session_keep(const struct chat_session *c, struct err *err)
     return ok;
 }
 
+/* What only a model on this machine has. */
+static bool check_remote(const struct args *a, struct err *err)
+{
+    static const struct option_group *const own[] = {&model_group, &lora_group, &engine_group,
+                                                     &draft_group, &constraint_group};
+    const char *wrong = args_has(a, "template") ? "template" : NULL;
+    for (size_t g = 0; g < ARRAY_LEN(own); g++)
+        for (const struct option *o = own[g]->options; o->name; o++)
+            if (args_has(a, o->name)) wrong = o->name;
+    return !wrong || err_set(err, ERR_USAGE,
+                             "--%s with --server: it is the server's model that answers, with the "
+                             "server's options; give one of them",
+                             wrong);
+}
+
+static bool open_remote(struct chat_session *c, bool is_script, struct err *err)
+{
+    const char *system = args_str(c->args, "system");
+    if (!check_remote(c->args, err) || !(c->remote = remote_open(c->args, err))) return false;
+    const char *state = args_str(c->args, "state");
+    if (state && path_exists(state)) {
+        if (!conversation_load(&c->talk, state, err)) return false;
+        c->has_state = true;
+    }
+    if (is_script && !args_has(c->args, "temp") &&
+        !chat_settings_set(&c->settings, "temp", "0", NULL, err))
+        return false;
+    return !system || !*system || conversation_set_system(&c->talk, system, err);
+}
+
+static bool open_local(struct chat_session *c, bool is_script, struct err *err)
+{
+    struct engine_options opt = options_engine_draft(c->args);
+    opt.takes_adapters = options_has_lora(c->args);
+    return session_open(c->args, &opt, &c->s, err) && session_use_lora(&c->s, err) &&
+           find_family(c, err) && open_state(c, err) && choose_defaults(c, is_script, err);
+}
+
 bool chat_session_open(struct chat_session *c, const struct args *a, bool is_script,
                        const struct chat_listener *listener, struct err *err)
 {
     *c = (struct chat_session){.args = a, .listener = *listener};
-    struct engine_options opt = options_engine_draft(a);
-    opt.takes_adapters = options_has_lora(a);
+    const bool is_remote = args_str(a, "server") != NULL;
     prompt_today(c->today);
     c->bias = calloc(SAMPLER_MAX_BIAS, sizeof *c->bias);
     if (!c->bias) {
@@ -135,9 +173,8 @@ bool chat_session_open(struct chat_session *c, const struct args *a, bool is_scr
         goto fail;
     }
     if (!options_grammar(a, &c->grammar, err) || !options_sources(a, &c->sources, err) ||
-        !chat_settings_init(&c->settings, a, err) || !session_open(a, &opt, &c->s, err) ||
-        !session_use_lora(&c->s, err) || !find_family(c, err) || !open_state(c, err) ||
-        !choose_defaults(c, is_script, err))
+        !chat_settings_init(&c->settings, a, err) ||
+        !(is_remote ? open_remote(c, is_script, err) : open_local(c, is_script, err)))
         goto fail;
     return true;
 fail:
@@ -148,6 +185,7 @@ fail:
 void chat_session_close(struct chat_session *c)
 {
     session_close(&c->s);
+    remote_close(c->remote);
     grammar_free(c->grammar);
     sources_close(c->sources);
     conversation_release(&c->talk);
@@ -162,9 +200,19 @@ int64_t chat_session_used(const struct chat_session *c)
     return c->last.n_prompt + c->last.n_generated;
 }
 
+const char *chat_session_model(const struct chat_session *c)
+{
+    return c->remote ? remote_model(c->remote) : model_info(c->s.model)->name;
+}
+
+const struct tokenizer *chat_session_tokenizer(const struct chat_session *c)
+{
+    return c->remote ? NULL : model_tokenizer(c->s.model);
+}
+
 int32_t chat_session_context(const struct chat_session *c)
 {
-    return engine_plan(c->s.engine)->n_ctx;
+    return c->remote ? 0 : engine_plan(c->s.engine)->n_ctx;
 }
 
 /* ---- the prompt ---- */
@@ -208,13 +256,15 @@ static const char *question_before(const struct chat_session *c)
     return NULL;
 }
 
-/* fit_prompt() with sources beside the newest question. They are not kept: the next question has
- * its own. */
-static bool fit_sources(struct chat_session *c, struct turn *turn, struct err *err)
+static bool ask_remote(struct chat_session *c, struct run *r, struct err *err);
+
+/* fit_prompt(), or the whole question to a server, with sources beside the newest question. They
+ * are not kept: the next question has its own. */
+static bool with_sources(struct chat_session *c, struct run *r, struct err *err)
 {
     struct buf asked;
     const struct chat_message question = c->talk.message[c->talk.n - 1];
-    const size_t n_ctx = (size_t)chat_session_context(c);
+    const size_t n_ctx = c->remote ? SOURCES_MAX_BYTES : (size_t)chat_session_context(c);
     buf_init(&asked, MAX_ANSWER_BYTES);
     bool ok =
         sources_find(c->sources, question.content, question.n_content, question_before(c), err) &&
@@ -223,7 +273,7 @@ static bool fit_sources(struct chat_session *c, struct turn *turn, struct err *e
     if (ok) {
         c->talk.message[c->talk.n - 1].content = asked.data;
         c->talk.message[c->talk.n - 1].n_content = asked.n_bytes;
-        ok = fit_prompt(c, turn, err);
+        ok = c->remote ? ask_remote(c, r, err) : fit_prompt(c, &r->turn, err);
         c->talk.message[c->talk.n - 1] = question;
     }
     buf_release(&asked);
@@ -342,25 +392,64 @@ static void add_turn(struct chat_session *c, struct run *r)
     c->n_turns++;
 }
 
+/* c->prompt on this machine's engine. */
+static bool answer_here(struct chat_session *c, struct run *r, bool is_again, struct err *err)
+{
+    struct request_params p;
+    if (c->listener.prompt)
+        c->listener.prompt(c->listener.user, model_tokenizer(c->s.model), &c->prompt);
+    if (!fill_request(c, r, is_again, &p, err)) return false;
+    r->begin_ns = clock_ns();
+    const bool ok = run_engine(r, &p, err);
+    add_turn(c, r);
+    return ok;
+}
+
+static bool take_remote(void *user, const char *s, size_t n_bytes, struct err *err)
+{
+    struct run *r = user;
+    r->end_ns = clock_ns();
+    if (!r->first_ns) r->first_ns = r->end_ns;
+    if (r->citer) return citer_feed(r->citer, s, n_bytes, err);
+    give_text(r, s, n_bytes);
+    return true;
+}
+
+static bool wants_remote_stop(void *user)
+{
+    const struct run *r = user;
+    return r->c->listener.wants_stop(r->c->listener.user);
+}
+
+/* The conversation as it stands, to the server. */
+static bool ask_remote(struct chat_session *c, struct run *r, struct err *err)
+{
+    struct remote_reply reply = {.text = take_remote, .wants_stop = wants_remote_stop, .user = r};
+    r->begin_ns = clock_ns();
+    bool ok = remote_ask(c->remote, c->talk.message, c->talk.n, c->settings.parsed, &reply, err);
+    if (ok && r->citer) ok = citer_end(r->citer, err);
+    r->turn.n_prompt = reply.n_prompt > 0 ? reply.n_prompt : 0;
+    r->turn.n_cached = reply.n_cached > 0 ? reply.n_cached : 0;
+    r->turn.n_generated = reply.n_generated;
+    r->turn.finish = reply.end == REMOTE_LENGTH    ? FINISH_LENGTH
+                     : reply.end == REMOTE_STOPPED ? FINISH_CANCEL
+                                                   : FINISH_STOP;
+    add_turn(c, r);
+    return ok;
+}
+
 /* Answers the last message, a user's. */
 static bool answer(struct chat_session *c, bool is_again, struct err *err)
 {
     struct run r = {.c = c};
-    struct request_params p;
     buf_init(&r.text, MAX_ANSWER_BYTES);
-    bool ok = c->sources ? fit_sources(c, &r.turn, err) : fit_prompt(c, &r.turn, err);
-    if (ok && c->sources) {
-        r.citer = citer_new(c->sources, give_text, &r);
-        ok = r.citer || err_set(err, ERR_MEMORY, "no memory for the references");
-    }
-    if (ok && c->listener.prompt)
-        c->listener.prompt(c->listener.user, model_tokenizer(c->s.model), &c->prompt);
-    ok = ok && fill_request(c, &r, is_again, &p, err);
-    if (ok) {
-        r.begin_ns = clock_ns();
-        ok = run_engine(&r, &p, err) && buf_check(&r.text, "the answer", err);
-        add_turn(c, &r);
-    }
+    if (c->sources && !(r.citer = citer_new(c->sources, give_text, &r)))
+        return err_set(err, ERR_MEMORY, "no memory for the references");
+    bool ok = c->sources  ? with_sources(c, &r, err)
+              : c->remote ? ask_remote(c, &r, err)
+                          : fit_prompt(c, &r.turn, err);
+    if (ok && !c->remote) ok = answer_here(c, &r, is_again, err);
+    ok = ok && buf_check(&r.text, "the answer", err);
     if (ok && r.citer) {
         size_t n = 0;
         const struct citation *cited = citer_citations(r.citer, &n);

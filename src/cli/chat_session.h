@@ -1,5 +1,6 @@
 /* chat_session.h - a conversation with a model: its messages, one turn on the engine, what it cost.
- * Knows no terminal: text and progress go to a listener. One thread at a time.
+ * The model is on this machine, or behind --server. Knows no terminal: text and progress go to a
+ * listener. One thread at a time.
  */
 #ifndef CRIA_CLI_CHAT_SESSION_H
 #define CRIA_CLI_CHAT_SESSION_H
@@ -7,6 +8,7 @@
 #include "cli/chat_settings.h"
 #include "cli/conversation.h"
 #include "cli/options.h"
+#include "cli/remote.h"
 #include "retrieve/citer.h"
 
 /* What one answer took. */
@@ -30,8 +32,9 @@ struct chat_listener {
 
 struct chat_session {
     const struct args *args;
-    struct session s;
-    const struct chat_family *family;
+    struct session s;                 /* without --server */
+    const struct chat_family *family; /* likewise */
+    struct remote *remote;            /* with --server */
     struct conversation talk;
     struct chat_settings settings;
     struct chat_listener listener;
@@ -69,6 +72,9 @@ bool chat_session_again(struct chat_session *c, struct err *err) CRIA_CHECK;
 
 /* Tokens of the last turn's prompt and answer, and how many there may be. */
 int64_t chat_session_used(const struct chat_session *c);
+/* The model's name; its tokenizer, NULL with --server. */
+const char *chat_session_model(const struct chat_session *c);
+const struct tokenizer *chat_session_tokenizer(const struct chat_session *c);
 int32_t chat_session_context(const struct chat_session *c);
 
 #endif

@@ -143,11 +143,12 @@ static void say_stats(const struct chat *c)
     fprintf(stderr, "%" PRId64 " tokens", t->n_generated);
     if (t->n_generated > 1 && t->write_s > 0)
         fprintf(stderr, ", %.1f tokens/s", (double)(t->n_generated - 1) / t->write_s);
-    fprintf(stderr,
-            "; read %" PRId64 " (and %" PRId64 " cached) in %.2f s; context %" PRId64 " of %" PRId32
-            "]%s\n",
-            t->n_prompt - t->n_cached, t->n_cached, t->read_s, chat_session_used(&c->session),
-            chat_session_context(&c->session), c->is_color_talk ? "\033[0m" : "");
+    fprintf(stderr, "; read %" PRId64 " (and %" PRId64 " cached) in %.2f s",
+            t->n_prompt - t->n_cached, t->n_cached, t->read_s);
+    if (!c->session.remote)
+        fprintf(stderr, "; context %" PRId64 " of %" PRId32, chat_session_used(&c->session),
+                chat_session_context(&c->session));
+    fputs(c->is_color_talk ? "]\033[0m\n" : "]\n", stderr);
 }
 
 static void end_answer(struct chat *c)
@@ -365,8 +366,8 @@ static const struct option options[] = {
 };
 
 static const struct option_group *const groups[] = {
-    &answer_group, &model_group,      &lora_group,     &engine_group, &sources_group,
-    &draft_group,  &constraint_group, &sampling_group, NULL};
+    &answer_group,  &model_group, &server_group,     &lora_group,     &engine_group,
+    &sources_group, &draft_group, &constraint_group, &sampling_group, NULL};
 
 const struct command cmd_chat = {
     .name = "chat",
@@ -390,6 +391,7 @@ const struct command cmd_chat = {
         "environment turns colours off.",
     .example = "  cria chat\n"
                "  cria chat -m llama-3.2-1b-instruct --system 'Answer in one sentence.'\n"
-               "  echo 'What is the capital of France?' | cria chat",
+               "  echo 'What is the capital of France?' | cria chat\n"
+               "  cria chat --server http://127.0.0.1:8080",
     .run = chat_run,
 };
