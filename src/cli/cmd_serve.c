@@ -93,7 +93,7 @@ static const struct option options[] = {
     {"lora-dir",   0,  "DIR",       OPT_STR,  0,  0,     NULL,        NULL,   false, "let who may ask load adapters from this directory (/v1/load_lora_adapter), and unload any"},
     {"keys",       0,  "FILE",      OPT_FILE, 0,  0,     NULL,        NULL,   false, "who may ask: lines NAME SHA256 [REQUESTS/MIN [TOKENS/MIN]]; read again when it changes"},
     {"insecure",   0,  NULL,        OPT_FLAG, 0,  0,     NULL,        NULL,   false, "allow an address that others can reach without --keys"},
-    {"store",      0,  "FILE",      OPT_FILE, 0,  0,     NULL,        NULL,   false, "database to keep responses and the page's chats in, made if it is not there; without it responses are kept in memory"},
+    {"store",      0,  "FILE",      OPT_FILE, 0,  0,     NULL,        NULL,   false, "database to keep responses and chats (/chats) in, made if it is not there; without it responses are kept in memory"},
     {"store-mb",   0,  "MB",        OPT_INT,  1,  1000000, "1000",    NULL,   false, "most it may take; when it is full, the responses used longest ago go"},
     {"store-days", 0,  "DAYS",      OPT_INT,  0,  36500, "30",        NULL,   false, "responses that nobody used for so long go; 0: never"},
     {"tls-cert",   0,  "FILE",      OPT_FILE, 0,  0,     NULL,        NULL,   false, "certificate chain (PEM): serve https; read again on SIGHUP"},
@@ -116,9 +116,8 @@ const struct command cmd_serve = {
     .details =
         "Answers /v1/chat/completions, /v1/completions, /v1/responses, /v1/messages, "
         "/v1/embeddings, /v1/rerank, /v1/models, /v1/load_lora_adapter, /health, /metrics, "
-        "/tokenize and /detokenize. Requests share one batch, and prompts that begin alike share "
-        "their "
-        "beginning.\n\n"
+        "/tokenize and /detokenize, and with --store /chats. Requests share one batch, and prompts "
+        "that begin alike share their beginning.\n\n"
         "It listens on loopback unless --host says otherwise. SIGTERM lets open answers end.",
     .example = "  cria serve -m llama-3.2-1b-instruct --parallel 16\n"
                "  curl http://127.0.0.1:8080/v1/chat/completions -d '{\"messages\":[{\"role\":"
