@@ -12,7 +12,7 @@ content='(t := d["choices"][0]["message"]["content"])'
 city='{"type":"object","properties":{"name":{"type":"string","maxLength":20},"people":{"type":"integer","minimum":0,"maximum":99999999},"sea":{"type":"boolean"}},"required":["name","people","sea"],"additionalProperties":false}'
 is_city='(o := json.loads(t)) and list(o) == ["name","people","sea"] and isinstance(o["people"], int) and len(o["name"]) <= 20 and isinstance(o["sea"], bool)'
 
-post /v1/chat/completions '{"messages":[{"role":"user","content":"x"}],"response_format":{"type":"json_object"},"temperature":0,"max_tokens":100}' &&
+post /v1/chat/completions '{"messages":[{"role":"user","content":"Give me a JSON object with the key \"city\" and the value \"Rome\"."}],"response_format":{"type":"json_object"},"temperature":0,"max_tokens":100}' &&
 	py "$content and isinstance(json.loads(t), dict) and d['choices'][0]['finish_reason'] == 'stop'"
 say $? "any object"
 # field ~ what the content t must be
