@@ -27,13 +27,13 @@ trap 'kill $pid 2> /dev/null; rm -rf "$dir"' EXIT
 
 # get PATH [CURL OPTIONS]; post PATH BODY [CURL OPTIONS]: body to $dir/out, headers to $dir/head, status
 # to $status.
-get() { local p=$1; shift; status=$(curl -s -m 60 -D "$dir/head" -o "$dir/out" -w '%{http_code}' "$@" "$url$p"); }
+get() { local p=$1; shift; status=$(curl -s -m 300 -D "$dir/head" -o "$dir/out" -w '%{http_code}' "$@" "$url$p"); }
 post() { local p=$1 b=$2; shift 2; get "$p" -d "$b" "$@"; }
 header() { grep -qi "^$1" "$dir/head"; }
 metric() { curl -s -m 10 "$url/metrics" | sed -n "s/^$1 //p"; }
-# until_metric NAME VALUE: within 5 s.
+# until_metric NAME VALUE: within 30 s, which sanitizers on a slow machine may take.
 until_metric() {
-	for _ in $(seq 50); do [ "$(metric "$1")" = "$2" ] && return 0; sleep 0.1; done
+	for _ in $(seq 300); do [ "$(metric "$1")" = "$2" ] && return 0; sleep 0.1; done
 	echo "# $1 is $(metric "$1"), not $2"
 	return 1
 }

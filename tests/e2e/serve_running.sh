@@ -4,7 +4,7 @@
 . "$(dirname "$0")/tap.bash"
 . "$(dirname "$0")/serve.bash"
 
-start --parallel 16
+start --parallel 16 --drain 200
 say $? "listens"
 
 # ---- leaving ----

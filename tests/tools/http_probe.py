@@ -5,7 +5,7 @@
 raw            sends stdin (escapes \\r \\n \\0 are read), prints the status of each answer and "closed" if it
                closes within 3 s
 slow-header    sends a byte of a header every 0.5 s, prints after how many seconds it is cut off (at most 30)
-slow-reader    asks for a long stream and reads nothing, prints after how many seconds it is cut off (at most 180)
+slow-reader    asks for a long stream and reads nothing, prints after how many seconds it is cut off (at most 400)
 cancel N       N streaming chats, each left after its first event; prints how many began
 leave          one chat without a stream, left after 0.3 s
 stream FILE N  one streaming chat of N tokens to its end, events to FILE
@@ -82,7 +82,7 @@ def slow_reader():
     s.sendall(post("/v1/completions", {"prompt": "x", "max_tokens": 2000, "n": 16, "logprobs": 20, "stream": True,
                                        "ignore_eos": True}))
     begin = time.time()
-    for _ in range(360):
+    for _ in range(800):
         time.sleep(0.5)
         if not s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in (1,):
             break
