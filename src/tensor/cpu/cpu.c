@@ -42,15 +42,16 @@ static const struct ops variants[] = {
      .rope_store = rope_store_generic, SAME(linear_generic, attention_generic)},
 #if CRIA_X86
     {.name = "avx2", .embed = embed_avx2, .rmsnorm = rmsnorm_avx2, .swiglu = swiglu_avx2,
-     .rope_store = rope_store_avx2, SAME(linear_avx2, attention_avx2)},
+     .rope_store = rope_store_avx2, .interleaves = interleaves_avx2,
+     .interleave = interleave_tensor, SAME(linear_avx2, attention_avx2)},
     {.name = "avx512", .embed = embed_avx512, .rmsnorm = rmsnorm_avx512, .swiglu = swiglu_avx512,
      .rope_store = rope_store_avx512, SAME(linear_avx512, attention_avx512)},
     {.name = "avx512bf16", .embed = embed_avx512, .rmsnorm = rmsnorm_avx512,
      .swiglu = swiglu_avx512, .rope_store = rope_store_avx512,
-     .interleaves = interleave_is_known, .interleave = interleave_tensor,
+     .interleaves = interleaves_vnni, .interleave = interleave_tensor,
      SAME(linear_avx512bf16, attention_avx512bf16)},
     {.name = "amx", .embed = embed_avx512, .rmsnorm = rmsnorm_avx512, .swiglu = swiglu_avx512,
-     .rope_store = rope_store_avx512, .interleaves = interleave_is_known,
+     .rope_store = rope_store_avx512, .interleaves = interleaves_vnni,
      .interleave = interleave_tensor, SAME(linear_amx, attention_avx512bf16)},
 #endif
 #if CRIA_ARM

@@ -102,6 +102,7 @@ linear_fn linear_avx2, linear_avx512, linear_avx512bf16, linear_amx;
 rope_store_fn rope_store_avx2, rope_store_avx512;
 attention_fn attention_avx2, attention_avx512, attention_avx512bf16;
 attention_bytes_fn attention_avx2_bytes, attention_avx512_bytes, attention_avx512bf16_bytes;
+bool interleaves_avx2(enum dtype type), interleaves_vnni(enum dtype type);
 #endif
 #if CRIA_ARM
 embed_fn embed_neon;

@@ -4,7 +4,8 @@
  *
  * A field is a run of 16-bit scales or of 32-bit words of a block, the fields in the order in which
  * the kernels read them. Which bits of a word mean what is the kernels' affair
- * (linear_interleaved.c); here bytes only change places.
+ * (linear_interleaved.c, linear_interleaved_avx2.c); here bytes only change places, but for runs of
+ * single bits.
  */
 #include "tensor/cpu/interleave.h"
 
@@ -15,6 +16,7 @@
 struct field {
     int at, bytes, n; /* offset in the block; of one element, 0 ends the list; elements */
     int step;         /* from an element to the next */
+    bool is_bits;     /* one of each of 32 weights; see gather_bits() */
 };
 
 #define WORDS(at, n)                                                                               \
@@ -24,6 +26,10 @@ struct field {
 #define SCALES(at, n)                                                                              \
     {                                                                                              \
         at, 2, n, 2                                                                                \
+    }
+#define BITS(at)                                                                                   \
+    {                                                                                              \
+        at, 4, 1, 4, true                                                                          \
     }
 /* Four low bits of two runs of weights and two high bits of four: 8 words of each, in turns. */
 #define THREE(low, high)                                                                           \
@@ -36,12 +42,29 @@ struct field {
 static const struct field fields[DT_COUNT][36] = {
     [DT_Q4_0] = {SCALES(0, 1), WORDS(2, 4)},
     [DT_Q4_1] = {SCALES(0, 2), WORDS(4, 4)},
+    [DT_Q5_0] = {SCALES(0, 1), BITS(2), WORDS(6, 4)},
     [DT_Q8_0] = {SCALES(0, 1), WORDS(2, 8)},
     [DT_Q4_K] = {SCALES(0, 2), WORDS(4, 3), WORDS(16, 32)},
     [DT_Q6_K] = {SCALES(208, 1), WORDS(192, 4), HALF(0, 128), HALF(64, 160)},
 };
 
-bool interleave_is_known(enum dtype type) { return fields[type][0].bytes > 0; }
+/* Bit i goes to bit i / 4 of byte i % 4, so that one shift brings those of the four weights of a
+ * word to their bytes; and back. */
+static void gather_bits(uint8_t *dst, const uint8_t *src)
+{
+    uint32_t from = 0, to = 0;
+    memcpy(&from, src, sizeof from);
+    for (int i = 0; i < 32; i++) to |= (from >> i & 1) << (i % 4 * 8 + i / 4);
+    memcpy(dst, &to, sizeof to);
+}
+
+static void spread_bits(uint8_t *dst, const uint8_t *src)
+{
+    uint32_t from = 0, to = 0;
+    memcpy(&from, src, sizeof from);
+    for (int i = 0; i < 32; i++) to |= (from >> (i % 4 * 8 + i / 4) & 1) << i;
+    memcpy(dst, &to, sizeof to);
+}
 
 /* 16 rows of n_blocks blocks, one behind the other at src, into a group at dst. */
 static void to_group(uint8_t *dst, const uint8_t *src, enum dtype type, int64_t n_blocks)
@@ -50,8 +73,13 @@ static void to_group(uint8_t *dst, const uint8_t *src, enum dtype type, int64_t 
     for (int64_t b = 0; b < n_blocks; b++, src += size)
         for (const struct field *f = fields[type]; f->bytes; f++)
             for (int e = 0; e < f->n; e++)
-                for (int r = 0; r < GROUP_ROWS; r++, dst += f->bytes)
-                    memcpy(dst, src + (size_t)r * ld + f->at + e * f->step, (size_t)f->bytes);
+                for (int r = 0; r < GROUP_ROWS; r++, dst += f->bytes) {
+                    const uint8_t *from = src + (size_t)r * ld + f->at + e * f->step;
+                    if (f->is_bits)
+                        gather_bits(dst, from);
+                    else
+                        memcpy(dst, from, (size_t)f->bytes);
+                }
 }
 
 void interleave_tensor(const struct member *me, const struct tensor *w, uint8_t *scratch)
@@ -76,9 +104,14 @@ void interleave_back(uint8_t *dst, size_t ld, const uint8_t *group, enum dtype t
     for (int64_t b = 0; b < n; b++, dst += size)
         for (const struct field *f = fields[type]; f->bytes; f++)
             for (int e = 0; e < f->n; e++, src += GROUP_ROWS * f->bytes)
-                for (int r = 0; r < n_rows; r++)
-                    memcpy(dst + (size_t)r * ld + f->at + e * f->step, src + (first + r) * f->bytes,
-                           (size_t)f->bytes);
+                for (int r = 0; r < n_rows; r++) {
+                    uint8_t *to = dst + (size_t)r * ld + f->at + e * f->step;
+                    const uint8_t *from = src + (first + r) * f->bytes;
+                    if (f->is_bits)
+                        spread_bits(to, from);
+                    else
+                        memcpy(to, from, (size_t)f->bytes);
+                }
 }
 
 void interleave_read(uint8_t *dst, size_t ld, const struct tensor *w, int64_t row, int64_t n_rows,

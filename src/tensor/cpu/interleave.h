@@ -15,9 +15,6 @@
 
 enum { GROUP_ROWS = INTERLEAVED_ROWS };
 
-/* Is there such an order for rows of this type? */
-bool interleave_is_known(enum dtype type);
-
 /* All rows of a tensor into groups, in place: ops->interleave. */
 void interleave_tensor(const struct member *me, const struct tensor *w, uint8_t *scratch);
 

@@ -126,6 +126,10 @@ static void sum_acts(struct act_sums *s, const struct act8 *a, int64_t n)
             s->from_8[b] = s->from_128[b] / 16;
             s->from_32[2 * b] = half[0] / 4;
             s->from_32[2 * b + 1] = half[1] / 4;
+            for (int h = 0; h < 2; h++) {
+                const uint32_t u = (uint32_t)(half[h] / 8) & 0xffffu; /* |half / 8| <= 32512 */
+                s->pair_16[2 * b + h] = (int32_t)(u | u << 16);
+            }
             s->d[b] = a->d[8 * b];
             s->sum[b] = a->sum_16[2 * b] + a->sum_16[2 * b + 1];
         }

@@ -33,6 +33,7 @@ _Static_assert(sizeof(struct act8) % 64 == 0, "rows of act8 stay aligned");
 struct act_sums {
     int32_t from_8[ACT / 32], from_128[ACT / 32];
     int32_t from_32[ACT / 16];
+    int32_t pair_16[ACT / 16]; /* -16 * sum of q in both halves of 16 bits: twice that is from_32 */
     float d[ACT / 32], sum[ACT / 32];
 };
 

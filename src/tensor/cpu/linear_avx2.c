@@ -25,6 +25,7 @@
 #include "tensor/cpu/linear.h"
 #include "tensor/cpu/linear_in.h"
 #include "tensor/cpu/linear_int8_avx2.h"
+#include "tensor/cpu/linear_interleaved.h"
 #include "tensor/cpu/unpack_avx2.h"
 
 enum { TOKS = 4, AHEAD = 1024 /* bytes of weights to prefetch */ };
@@ -274,6 +275,7 @@ static const struct linear_kit linear_kit_avx2 = {
     .form = form_table_int8,
     .quantize = quantize_act8_avx2,
     .needs_sums = true,
+    .dot_group = dot_groups_avx2,
     .strip_int8 = strip_int8_avx2,
     .pack_int8 = pack_int8_avx2,
 };

@@ -36,6 +36,7 @@
 #if CRIA_X86
 #include <immintrin.h>
 
+#include "tensor/cpu/interleave.h"
 #include "tensor/cpu/linear_in.h"
 #include "tensor/cpu/linear_int8_avx2.h"
 #include "tensor/cpu/unpack_avx2.h"
@@ -188,13 +189,20 @@ INLINE TARGET_AVX2 void unpack_panel(uint8_t *panel, const struct unpack *f, con
 {
     struct stage g;
     const int64_t n_rows = min_i64(ROWS, s->row + s->n_rows - row);
+    uint8_t rows[ROWS][ACT_BYTES_MAX]; /* of groups, as plain ones */
     if (n_rows < ROWS) memset(&g, 0, sizeof g);
     for (int64_t end = i + n; i < end; i += ACT) {
+        const int64_t n_here = min_i64(ACT, end - i);
+        if (s->w->is_interleaved)
+            interleave_read(rows[0], sizeof rows[0], s->w, row, n_rows, i / f->block_elems,
+                            n_here / f->block_elems);
         for (int64_t r = 0; r < n_rows; r++) {
-            const uint8_t *src = tensor_row(s->w, row + r);
-            unpack_row(&g, (int)r, f, src + i / ACT * f->act_bytes, end - i);
+            const uint8_t *src = s->w->is_interleaved ? rows[r]
+                                                      : (const uint8_t *)tensor_row(s->w, row + r) +
+                                                            i / ACT * f->act_bytes;
+            unpack_row(&g, (int)r, f, src, n_here);
         }
-        panel = interleave(panel, &g, f, min_i64(ACT, end - i) / 32);
+        panel = interleave(panel, &g, f, n_here / 32);
     }
 }
 

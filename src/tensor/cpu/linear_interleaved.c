@@ -325,6 +325,8 @@ dot_group_fn *const dot_groups_vnni[DT_COUNT] = {[DT_Q4_0] = dot_q4_0,
                                                  [DT_Q4_K] = dot_q4_k,
                                                  [DT_Q6_K] = dot_q6_k};
 
+bool interleaves_vnni(enum dtype type) { return dot_groups_vnni[type] != NULL; }
+
 /* ---- panels for many tokens --------------------------------------------------------------- */
 
 /* Weights 4 j .. 4 j + 3 of a record's 32. */

@@ -6,7 +6,8 @@
 #include "tensor/cpu/linear.h"
 
 #if CRIA_X86
-extern dot_group_fn *const dot_groups_vnni[DT_COUNT]; /* NULL: none for this type */
+extern dot_group_fn *const dot_groups_vnni[DT_COUNT]; /* NULL: none for this type, which is */
+extern dot_group_fn *const dot_groups_avx2[DT_COUNT]; /* what interleaves_*() tell (cpu.h) */
 
 /* n weights of a group's 16 rows into records (linear_vnni.h), n a multiple of 32 and of blocks.
  * Returns the end of the records. */
