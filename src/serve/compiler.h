@@ -8,17 +8,20 @@
 #ifndef CRIA_SERVE_COMPILER_H
 #define CRIA_SERVE_COMPILER_H
 
+#include "serve/errands.h"
 #include "serve/form.h"
 
 struct compiler;
 
-/* Belongs to the compiler from compiler_submit() until compiler_take() gives it back. */
+/* Belongs to the compiler from compiler_submit() until its `done` is called. */
 struct compile_job {
-    struct compile_job *next;
+    struct errand errand;    /* the compiler's */
     const struct form *form; /* kept meanwhile */
-    struct grammar *grammar; /* owned by whoever takes the job; NULL: see err */
-    struct err err;
+    void (*done)(struct compile_job *job);
     void *user;
+    struct compiler *compiler;
+    struct grammar *grammar; /* owned by whoever is told; NULL: see err */
+    struct err err;
 };
 
 struct compiler *compiler_new(struct err *err);
@@ -29,7 +32,7 @@ void compiler_free(struct compiler *c);
 struct grammar *compiler_find(struct compiler *c, const struct form *f);
 void compiler_submit(struct compiler *c, struct compile_job *job);
 int compiler_fd(const struct compiler *c); /* readable (eventfd) when there are finished jobs */
-/* All finished jobs, oldest first; remembers their grammars. */
-struct compile_job *compiler_take(struct compiler *c);
+/* Remembers the grammars of finished jobs and calls their `done`, oldest first. */
+void compiler_take(struct compiler *c);
 
 #endif

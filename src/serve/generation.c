@@ -147,22 +147,8 @@ static void gen_refuse(struct generation *g, const struct refusal *r)
     exchange_refuse(ex, r);
 }
 
-/* To the worker, with its grammar if it wants one: at once if that is known already. */
-static void send_on(struct generation *g)
-{
-    struct compiler *c = g->server->compiler;
-    const struct form *f = &g->params.form;
-    if (f->kind != FORM_FREE && !(g->compile.grammar = compiler_find(c, f))) {
-        g->compile.form = f;
-        g->compile.user = g;
-        g->is_compiling = true;
-        compiler_submit(c, &g->compile);
-        return;
-    }
-    submit(g);
-}
-
-void generation_compiled(struct compile_job *job)
+/* Its grammar is there, or why not. */
+static void hear_compiled(struct compile_job *job)
 {
     struct generation *g = job->user;
     struct refusal r = {0};
@@ -178,6 +164,22 @@ void generation_compiled(struct compile_job *job)
     form_refuse(&r, job->form->field, &job->err);
     if (g->wording->shape) shape_rename(g->wording->shape, NULL, &r);
     gen_refuse(g, &r);
+}
+
+/* To the worker, with its grammar if it wants one: at once if that is known already. */
+static void send_on(struct generation *g)
+{
+    struct compiler *c = g->server->compiler;
+    const struct form *f = &g->params.form;
+    if (f->kind != FORM_FREE && !(g->compile.grammar = compiler_find(c, f))) {
+        g->compile.form = f;
+        g->compile.done = hear_compiled;
+        g->compile.user = g;
+        g->is_compiling = true;
+        compiler_submit(c, &g->compile);
+        return;
+    }
+    submit(g);
 }
 
 static void reply_count(struct generation *g)

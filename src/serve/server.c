@@ -258,10 +258,7 @@ static void on_compiled(evutil_socket_t fd, short what, void *arg)
 {
     struct server *s = arg;
     (void)fd, (void)what;
-    for (struct compile_job *job = compiler_take(s->compiler), *next; job; job = next) {
-        next = job->next;
-        generation_compiled(job);
-    }
+    compiler_take(s->compiler);
 }
 
 static void on_adapter(evutil_socket_t fd, short what, void *arg)

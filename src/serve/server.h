@@ -186,8 +186,6 @@ void generation_count(struct exchange *ex, enum gen_api api, const void *body, s
 /* The client is gone. */
 void generation_abandon(struct generation *gen);
 void generation_hear(struct worker_event *ev);
-/* Its grammar is there, or why not. */
-void generation_compiled(struct compile_job *job);
 void generation_cancel_all(struct server *s);
 /* Frees those whose last event will never come: the worker is gone. */
 void generation_free_all(struct server *s);

@@ -1,0 +1,32 @@
+/* errands.h - slow work beside the event loop: a thread that does one errand after the other.
+ *
+ *     loop:   errands_submit(e) ... errands_take() -> e->done(e)
+ *     thread: e->run(e)
+ *
+ * An errand is the thread's from errands_submit() until its `done` is called. Functions are for the
+ * loop's thread.
+ */
+#ifndef CRIA_SERVE_ERRANDS_H
+#define CRIA_SERVE_ERRANDS_H
+
+#include "base/err.h"
+
+struct errand {
+    struct errand *next;
+    void (*run)(struct errand *e);  /* the thread's */
+    void (*done)(struct errand *e); /* the loop's; may free it */
+};
+
+struct errands;
+
+/* `what` is what the thread does, for messages: "compiles". ERR_MEMORY, ERR_IO. */
+struct errands *errands_new(const char *what, struct err *err);
+/* Ends the thread behind the errand that it is at; all others are forgotten. NULL is fine. */
+void errands_free(struct errands *all);
+
+void errands_submit(struct errands *all, struct errand *e);
+int errands_fd(const struct errands *all); /* readable (eventfd) when some are done */
+/* Calls `done` of those, oldest first. */
+void errands_take(struct errands *all);
+
+#endif
