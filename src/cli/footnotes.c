@@ -38,21 +38,10 @@ void footnotes_json(struct json_writer *w, const struct sources *s, const struct
 {
     json_array(w);
     for (size_t i = 0; i < n; i++) {
-        const struct citation *c = &cited[i];
-        const struct passage *p = sources_passage(s, c->source);
         json_object(w);
-        json_key_int(w, "number", c->number);
-        json_key_uint(w, "start_index", c->begin_cp);
-        json_key_uint(w, "end_index", c->end_cp);
-        json_key_int(w, "passage", c->passage);
-        json_key_cstring(w, "title", *p->heading ? p->heading : p->title);
-        json_key_cstring(w, "path", p->path);
-        json_key_uint(w, "begin_byte", p->begin + c->quote_begin);
-        json_key_uint(w, "end_byte", p->begin + c->quote_end);
-        json_key(w, "quote");
-        json_string(w, p->body + c->quote_begin, c->quote_end - c->quote_begin);
-        json_key_double(w, "score", c->score);
-        json_key_boolean(w, "by_model", !c->is_ours);
+        json_key_uint(w, "start_index", cited[i].begin_cp);
+        json_key_uint(w, "end_index", cited[i].end_cp);
+        citation_write(w, s, &cited[i]);
         json_end(w);
     }
     json_end(w);

@@ -386,3 +386,18 @@ bool citer_end(struct citer *c, struct err *err)
     if (c->has_failed) *err = c->err;
     return !c->has_failed;
 }
+
+void citation_write(struct json_writer *w, const struct sources *s, const struct citation *c)
+{
+    const struct passage *p = sources_passage(s, c->source);
+    json_key_int(w, "number", c->number);
+    json_key_int(w, "passage", c->passage);
+    json_key_cstring(w, "title", *p->heading ? p->heading : p->title);
+    json_key_cstring(w, "path", p->path);
+    json_key_uint(w, "begin_byte", p->begin + c->quote_begin);
+    json_key_uint(w, "end_byte", p->begin + c->quote_end);
+    json_key(w, "quote");
+    json_string(w, p->body + c->quote_begin, c->quote_end - c->quote_begin);
+    json_key_double(w, "score", c->score);
+    json_key_boolean(w, "by_model", !c->is_ours);
+}

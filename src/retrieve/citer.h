@@ -9,6 +9,7 @@
 #ifndef CRIA_RETRIEVE_CITER_H
 #define CRIA_RETRIEVE_CITER_H
 
+#include "base/json_write.h"
 #include "retrieve/sources.h"
 
 struct citation {
@@ -21,6 +22,10 @@ struct citation {
     double score;
     bool is_ours; /* the model had not written it */
 };
+
+/* Keys of the object that is open: the number, the passage, what it quotes and where that stands in
+ * its document, in bytes. `s` as it was when the answer was made. */
+void citation_write(struct json_writer *w, const struct sources *s, const struct citation *c);
 
 struct citer;
 

@@ -25,7 +25,7 @@ enum { SHORT_QUESTION = 3 /* words with content, at most */ };
 #define TAG "sources"
 
 struct sources {
-    struct store *store;
+    struct store *store, *own; /* `own` is NULL, or the same */
     int n_want;
     struct passages found;
     size_t n_shown;    /* of them in the prompt */
@@ -34,25 +34,32 @@ struct sources {
     size_t n_numbered_before; /* when the question was asked: later marks are new sources */
 };
 
-struct sources *sources_open(const char *index_path, int n_want, struct err *err)
+struct sources *sources_new(struct store *borrowed, int n_want, struct err *err)
 {
     struct sources *s = calloc(1, sizeof *s);
-    if (!s) {
+    if (s)
+        *s = (struct sources){.store = borrowed, .n_want = n_want};
+    else
         err_set(err, ERR_MEMORY, "no memory for the sources");
-        return NULL;
-    }
-    s->n_want = n_want;
-    s->store = store_open(index_path, STORE_READ, err);
-    if (s->store) return s;
-    free(s);
-    return NULL;
+    return s;
+}
+
+struct sources *sources_open(const char *index_path, int n_want, struct err *err)
+{
+    struct store *own = store_open(index_path, STORE_READ, err);
+    struct sources *s = own ? sources_new(own, n_want, err) : NULL;
+    if (s)
+        s->own = own;
+    else
+        store_close(own);
+    return s;
 }
 
 void sources_close(struct sources *s)
 {
     if (!s) return;
     passages_release(&s->found);
-    store_close(s->store);
+    store_close(s->own);
     free(s->numbered);
     free(s);
 }
@@ -140,31 +147,41 @@ int sources_number(struct sources *s, size_t i, struct err *err)
 
 /* ---- the message ---- */
 
-/* "[4", "[^4": how a mark begins. */
-static bool is_mark(const char *s)
+/* Bytes of the bracket at s, narrow or full width (U+FF00 and more); 0: there is none. */
+static size_t bracket(const char *s, char narrow, const char wide[4])
 {
-    if (*s++ != '[') return false;
-    while (*s == ' ' || *s == '^' || *s == '\t') s++;
-    return *s >= '0' && *s <= '9';
+    return *s == narrow ? 1 : strncmp(s, wide, 3) == 0 ? 3 : 0;
 }
 
-/* "<sources" or "</sources", in any case, with spaces. */
-static bool is_tag(const char *s)
+/* "[4", "[^4": how a mark begins. The bytes of its bracket, 0: none. */
+static size_t is_mark(const char *s)
 {
-    if (*s++ != '<') return false;
-    while (*s == ' ' || *s == '/' || *s == '\t') s++;
-    return strncasecmp(s, TAG, strlen(TAG)) == 0;
+    const size_t n = bracket(s, '[', "\xEF\xBC\xBB");
+    if (n == 0) return 0;
+    s += n + strspn(s + n, " ^\t\r\n\v\f");
+    return *s >= '0' && *s <= '9' ? n : 0;
+}
+
+/* "<sources" or "</sources", in any case, with white space. Likewise. */
+static size_t is_tag(const char *s)
+{
+    const size_t n = bracket(s, '<', "\xEF\xBC\x9C");
+    if (n == 0) return 0;
+    s += n + strspn(s + n, " /\t\r\n\v\f");
+    return strncasecmp(s, TAG, strlen(TAG)) == 0 ? n : 0;
 }
 
 static void put_quoted(struct buf *out, const char *s)
 {
-    for (; *s; s++) {
-        if (is_mark(s))
+    for (size_t n = 0; *s; s += n) {
+        if ((n = is_mark(s)) > 0) {
             buf_putc(out, '(');
-        else if (is_tag(s))
+        } else if ((n = is_tag(s)) > 0) {
             buf_puts(out, "\xE2\x80\xB9"); /* a single angle quotation mark */
-        else
+        } else {
             buf_putc(out, *s);
+            n = 1;
+        }
     }
 }
 
@@ -180,6 +197,14 @@ static void put_source(struct buf *out, int mark, const struct passage *p)
     buf_puts(out, "\n\n");
 }
 
+/* Passage i of n behind the others. */
+static void put_last(struct passage *p, size_t i, size_t n)
+{
+    const struct passage one = p[i];
+    memmove(p + i, p + i + 1, (n - i - 1) * sizeof *p);
+    p[n - 1] = one;
+}
+
 bool sources_prompt(struct sources *s, const char *question, size_t n_bytes, size_t max_bytes,
                     struct buf *out, struct err *err)
 {
@@ -190,10 +215,14 @@ bool sources_prompt(struct sources *s, const char *question, size_t n_bytes, siz
     struct buf one;
     buf_init(&one, (size_t)1 << 26);
     s->n_shown = 0;
-    for (size_t i = 0; i < s->found.n; i++) {
+    for (size_t n = s->found.n; s->n_shown < n && !one.is_failed;) {
+        const size_t i = s->n_shown;
         buf_clear(&one);
         put_source(&one, mark_of(s, i), &s->found.passage[i]);
-        if (one.is_failed || one.n_bytes > max_bytes) break;
+        if (one.n_bytes > max_bytes) {
+            put_last(s->found.passage, i, n--);
+            continue;
+        }
         max_bytes -= one.n_bytes;
         if (i == 0) buf_puts(out, rules);
         buf_append(out, one.data, one.n_bytes);

@@ -20,6 +20,8 @@ struct sources;
 /* Opens the index; up to n_want (1 to SOURCES_MAX) passages a question. Errors are store_open()'s.
  */
 struct sources *sources_open(const char *index_path, int n_want, struct err *err);
+/* The same of an index that is open, and that sources_find() alone uses. */
+struct sources *sources_new(struct store *borrowed, int n_want, struct err *err);
 void sources_close(struct sources *s); /* NULL is fine */
 
 /* Passages for the question [n_bytes], in place of those of the question before. `before`: that

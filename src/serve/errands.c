@@ -47,8 +47,7 @@ static void append(struct list *l, struct errand *e)
 static struct errand *wait_for_one(struct errands *all)
 {
     pthread_mutex_lock(&all->lock);
-    while (!all->waiting.first && !all->is_ending)
-        pthread_cond_wait(&all->has_errand, &all->lock);
+    while (!all->waiting.first && !all->is_ending) pthread_cond_wait(&all->has_errand, &all->lock);
     struct errand *e = all->is_ending ? NULL : all->waiting.first;
     if (e) {
         all->waiting.first = e->next;

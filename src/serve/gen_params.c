@@ -196,6 +196,7 @@ static const struct field chat_fields[] = {
     {"tools",                 FIELD_JSON,     0, 0,                    AT(tools_field),           NULL},
     {"tool_choice",           FIELD_JSON,     0, 0,                    AT(tool_choice),           NULL},
     {"parallel_tool_calls",   FIELD_OTHER,    0, 0,                    0,                         read_parallel},
+    {"sources",               FIELD_JSON,     0, 0,                    AT(sources),               NULL},
     {"functions",             FIELD_REFUSED,  0, 0,                    0,                         NULL},
     {"function_call",         FIELD_REFUSED,  0, 0,                    0,                         NULL},
     {"audio",                 FIELD_REFUSED,  0, 0,                    0,                         NULL},

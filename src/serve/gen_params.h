@@ -44,6 +44,7 @@ struct gen_params {
     struct tools tools;
     struct json tools_field, tool_choice;
     struct json messages, prompt;
+    struct json sources; /* cited.h */
     struct unknown_fields unknown;
 };
 

@@ -56,6 +56,8 @@ static void gen_free(struct generation *g)
     grammar_free(g->compile.grammar);
     adapters_leave(s->adapters, g->adapter);
     gen_params_release(&g->params);
+    cited_release(&g->cited);
+    sources_close(g->sources);
     vault_job_release(&g->stored);
     json_free(g->chain);
     json_free(g->chat);
@@ -75,6 +77,7 @@ static struct generation *gen_new(struct exchange *ex, enum gen_api api)
     g->api = api;
     g->wording = wordings[api];
     vault_job_init(&g->stored, VAULT_GET_CHAIN, ex->key_name, "");
+    cited_init(&g->cited);
     g->created_s = (int64_t)time(NULL);
     if (getrandom(random, sizeof random, 0) < 0) memset(random, 0, sizeof random);
     size_t n = (size_t)snprintf(g->id, sizeof g->id, "%s", g->wording->id_prefix);
@@ -237,6 +240,44 @@ static void hear_chain(struct vault_job *job)
     go_on(g);
 }
 
+/* Its sources have been looked for. */
+static void hear_found(struct find_job *job)
+{
+    struct generation *g = job->user;
+    struct refusal r = {0};
+    g->sources = job->sources;
+    if (!g->ex) {
+        gen_free(g);
+        return;
+    }
+    if (!g->server->worker)
+        refuse(&r, REFUSAL_DRAINING, NULL, "the server is about to end");
+    else if (!g->sources)
+        refuse_err(&r, "sources", &job->err);
+    if (r.kind != REFUSAL_NONE)
+        gen_refuse(g, &r);
+    else
+        go_on(g);
+}
+
+static void find_sources(struct generation *g)
+{
+    struct refusal r = {0};
+    if (!g->server->library) {
+        refuse(&r, REFUSAL_UNSUPPORTED, "sources",
+               "sources: this server has no index; it must be started with --index");
+        gen_refuse(g, &r);
+        return;
+    }
+    g->find = (struct find_job){.question = g->cited.question.data,
+                                .n_question = g->cited.question.n_bytes,
+                                .before = g->cited.before.n_bytes ? g->cited.before.data : NULL,
+                                .n_want = g->cited.n_want,
+                                .done = hear_found,
+                                .user = g};
+    library_find(g->server->library, &g->find);
+}
+
 static void begin(struct exchange *ex, enum gen_api api, bool is_count, const void *body,
                   size_t n_bytes)
 {
@@ -260,8 +301,11 @@ static void begin(struct exchange *ex, enum gen_api api, bool is_count, const vo
     ok = ok && g->body;
     if (ok && g->wording->shape)
         ok = shape_read(g->wording->shape, json_root(g->body), &g->ask, &r);
+    if (ok && api == GEN_CHAT) ok = cited_read(json_root(g->body), &g->cited, &r);
     if (!ok) {
         gen_refuse(g, &r);
+    } else if (g->cited.n_want) {
+        find_sources(g);
     } else if (g->ask.previous && g->ask.previous[0]) {
         snprintf(g->stored.id, sizeof g->stored.id, "%s", g->ask.previous);
         g->stored.done = hear_chain;

@@ -4,6 +4,7 @@
 #ifndef CRIA_SERVE_GENERATION_H
 #define CRIA_SERVE_GENERATION_H
 
+#include "serve/cited.h"
 #include "serve/server.h"
 #include "serve/translate.h"
 
@@ -20,6 +21,8 @@ struct call {
 struct choice {
     struct generation *generation;
     struct call_parser *parser; /* NULL: no functions are offered */
+    struct citer *citer;        /* NULL: no sources */
+    size_t n_cited;             /* references that have been told */
     struct call *call;
     int32_t n_calls;
     bool is_lost;    /* there was no memory for a piece of it */
@@ -53,6 +56,9 @@ struct generation {
     int32_t n_events;              /* sent so far */
     int32_t n_opened;              /* items or blocks of the answer that have begun */
     struct gen_params params;
+    struct cited_ask cited;
+    struct find_job find;
+    struct sources *sources; /* NULL: none are wanted */
     struct adapter *adapter; /* that it has chosen; NULL: none */
     struct compile_job compile;
     bool is_compiling; /* not with the worker yet */
@@ -69,12 +75,14 @@ enum piece_kind {
     PIECE_CALL,      /* call[i_call] of the choice begins */
     PIECE_ARGUMENTS, /* more of its arguments */
     PIECE_CALL_END,
+    PIECE_REFERENCES, /* the newest `n_new` references of the choice's citer */
 };
 struct piece {
     enum piece_kind kind;
     int32_t i_choice, i_call;
     const char *text; /* TEXT, ARGUMENTS: n_text bytes */
     size_t n_text;
+    size_t n_new;
     const struct sampled *sampled; /* TEXT: of a token, or NULL */
     enum finish finish;            /* TEXT: not NONE: the last piece of the choice */
 };
@@ -102,6 +110,8 @@ void word_logprobs(struct generation *g, struct choice *c, const struct sampled 
 /* The one object that a chat has for a token, behind what is in `to`. */
 void word_chat_logprob(struct generation *g, struct buf *to, const struct sampled *s);
 const char *word_finish(const struct choice *c); /* "stop", "tool_calls" or "length" */
+/* The key "annotations": the newest `n_new` references of a choice. */
+void word_annotations(struct json_writer *w, const struct choice *c, size_t n_new);
 /* ---- wording_calls.c ---- */
 /* The keys of a delta that begins a call or goes on with it; of a message that has calls. */
 void word_call_delta(struct json_writer *w, const struct generation *g, const struct piece *p);

@@ -69,6 +69,33 @@ static bool read_body(struct generation *g, struct json body, struct refusal *r)
     return server_choose_model(s, g->params.model, &g->adapter, r) && read_prompts(g, r);
 }
 
+/* ---- bodies with sources ---- */
+
+/* What an answer with references cannot be besides. */
+static bool check_cited(const struct gen_params *p, struct refusal *r)
+{
+    const char *field = tools_are_offered(&p->tools) ? "tools"
+                        : p->form.kind != FORM_FREE  ? p->form.field
+                        : p->wants_logprobs          ? "logprobs"
+                                                     : NULL;
+    return !field || refuse(r, REFUSAL_UNSUPPORTED, field,
+                            "%s beside sources: an answer with references is free text; ask for "
+                            "one or the other",
+                            field);
+}
+
+static bool read_cited(struct generation *g, struct refusal *r)
+{
+    const int32_t n_ctx = g->server->gen_model.n_ctx; /* a byte of sources for a token of it */
+    const size_t most = n_ctx < SOURCES_MAX_BYTES ? (size_t)n_ctx : SOURCES_MAX_BYTES;
+    struct buf body;
+    buf_init(&body, 4 * MAX_BODY_BYTES);
+    bool ok = cited_body(json_root(g->body), &g->cited, g->sources, most, &body, r);
+    if (ok) g->chat = body_parse(body.data, body.n_bytes, body.n_bytes, r);
+    buf_release(&body);
+    return ok && g->chat && read_body(g, json_root(g->chat), r) && check_cited(&g->params, r);
+}
+
 /* ---- bodies that are translated ---- */
 
 static void forget(struct generation *g)
@@ -142,9 +169,10 @@ static bool read_truncated(struct generation *g, struct refusal *r)
 bool generation_read(struct generation *g, struct refusal *r)
 {
     const bool truncates = g->ask.truncation && strcmp(g->ask.truncation, "auto") == 0;
-    bool ok = !g->wording->shape ? read_body(g, json_root(g->body), r)
-              : truncates        ? read_truncated(g, r)
-                                 : read_translated(g, 0, r);
+    bool ok = g->sources           ? read_cited(g, r)
+              : !g->wording->shape ? read_body(g, json_root(g->body), r)
+              : truncates          ? read_truncated(g, r)
+                                   : read_translated(g, 0, r);
     /* an echo is written at once, and must not look like a client that does not read */
     if (ok && g->params.echoes && g->params.is_stream && g->n_body_bytes > MAX_UNREAD_BYTES / 2)
         ok = refuse(r, REFUSAL_VALUE, "echo",

@@ -21,12 +21,15 @@ enum { MAX_ARGUMENT_BYTES = 16 << 20 };
 /* ---- a choice ---- */
 
 static void hear_call(void *user, const struct call_event *ev);
+static void hear_cited(void *user, const char *s, size_t n_bytes);
 
 bool choice_open(struct choice *c, struct generation *g, struct refusal *r)
 {
     const struct tools *t = &g->params.tools;
     struct err err = {0};
     c->generation = g;
+    if (g->sources && !(c->citer = citer_new(g->sources, hear_cited, c)))
+        return refuse(r, REFUSAL_SERVER, NULL, "no memory for the answer");
     if (!tools_are_offered(t)) return true;
     c->parser = call_parser_new(t->name, t->n, hear_call, c, &err);
     return c->parser || refuse_err(r, NULL, &err);
@@ -35,6 +38,7 @@ bool choice_open(struct choice *c, struct generation *g, struct refusal *r)
 void choice_release(struct choice *c)
 {
     call_parser_free(c->parser);
+    citer_free(c->citer);
     for (int32_t i = 0; i < c->n_calls; i++) buf_release(&c->call[i].arguments);
     free(c->call);
     buf_release(&c->text);
@@ -101,6 +105,30 @@ static void hear_call(void *user, const struct call_event *ev)
     say(g, &p);
 }
 
+/* Text with references, as far as it is sure. */
+static void hear_cited(void *user, const char *s, size_t n_bytes)
+{
+    struct choice *c = user;
+    struct generation *g = c->generation;
+    const struct piece p = {
+        .kind = PIECE_TEXT, .i_choice = (int32_t)(c - g->choice), .text = s, .n_text = n_bytes};
+    say(g, &p);
+}
+
+static void cite(struct choice *c, const struct worker_event *ev)
+{
+    struct err err = {0};
+    size_t n = 0;
+    if (c->is_lost) return;
+    c->is_lost = !citer_feed(c->citer, ev->text, ev->n_text, &err) ||
+                 (ev->finish != FINISH_NONE && !citer_end(c->citer, &err));
+    (void)citer_citations(c->citer, &n);
+    const struct piece p = {
+        .kind = PIECE_REFERENCES, .i_choice = ev->i_choice, .n_new = n - c->n_cited};
+    if (p.n_new) say(c->generation, &p);
+    c->n_cited = n;
+}
+
 void generation_say(struct generation *g, const struct worker_event *ev)
 {
     struct choice *c = &g->choice[ev->i_choice];
@@ -117,6 +145,10 @@ void generation_say(struct generation *g, const struct worker_event *ev)
         call_parser_feed(c->parser, ev->text, ev->n_text);
         if (ev->finish != FINISH_NONE) call_parser_end(c->parser);
         if (!call_parser_check(c->parser, &err)) c->is_lost = true;
+        p.n_text = 0;
+    }
+    if (c->citer) {
+        cite(c, ev);
         p.n_text = 0;
     }
     if (p.n_text || p.sampled || p.finish != FINISH_NONE) say(g, &p);

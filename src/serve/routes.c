@@ -74,6 +74,12 @@ static void handle_one_chat(struct exchange *ex, const char *rest, struct body b
     chats_one(ex, rest, b.data, b.n);
 }
 
+static void handle_passage(struct exchange *ex, const char *rest, struct body b)
+{
+    (void)b;
+    library_passage(ex, rest);
+}
+
 static void handle_messages(struct exchange *ex, const char *rest, struct body b)
 {
     (void)rest;
@@ -168,6 +174,7 @@ static void handle_models(struct exchange *ex, const char *rest, struct body b)
     json_key(&w, "features"); /* for the page */
     json_object(&w);
     json_key_boolean(&w, "chats", ex->server->opt->store != NULL);
+    json_key_boolean(&w, "sources", ex->server->library != NULL);
     json_end(&w);
     json_end(&w);
     exchange_reply(ex, 200, JSON_TYPE, out);
@@ -281,6 +288,7 @@ static const struct route {
     {"/chats/",                EVHTTP_REQ_GET,      "GET, PUT, DELETE, OPTIONS", true, false, REFUSAL_OPENAI, handle_one_chat},
     {"/chats/",                EVHTTP_REQ_PUT,      "GET, PUT, DELETE, OPTIONS", true, false, REFUSAL_OPENAI, handle_one_chat},
     {"/chats/",                EVHTTP_REQ_DELETE,   "GET, PUT, DELETE, OPTIONS", true, false, REFUSAL_OPENAI, handle_one_chat},
+    {"/passages/",             EVHTTP_REQ_GET,      "GET, OPTIONS",         true,  false, REFUSAL_OPENAI,    handle_passage},
     {"/health",                EVHTTP_REQ_GET,      "GET, OPTIONS",         false, false, REFUSAL_OPENAI,    handle_health},
     {"/metrics",               EVHTTP_REQ_GET,      "GET, OPTIONS",         true,  false, REFUSAL_OPENAI,    handle_metrics},
     {"/page/",                 EVHTTP_REQ_GET,      "GET, OPTIONS",         false, false, REFUSAL_OPENAI,    handle_page},

@@ -275,6 +275,13 @@ static void on_kept(evutil_socket_t fd, short what, void *arg)
     vault_take(s->vault);
 }
 
+static void on_found(evutil_socket_t fd, short what, void *arg)
+{
+    struct server *s = arg;
+    (void)fd, (void)what;
+    library_take(s->library);
+}
+
 /* ---- life ---- */
 
 static bool fill_names(struct server *s, struct err *err)
@@ -312,6 +319,7 @@ static bool open_files(struct server *s, struct err *err)
         .keep_s = (int64_t)o->store_days * 86400,
     };
     if (!(s->vault = vault_open(&kept, err))) return false;
+    if (o->index && !(s->library = library_open(o->index, err))) return false;
     return !o->tls_cert || (s->tls = tls_new(o->tls_cert, o->tls_key, err)) != NULL;
 }
 
@@ -344,12 +352,14 @@ static bool make_loop(struct server *s, struct err *err)
     s->wake = add_event(s, worker_fd(s->worker), EV_READ | EV_PERSIST, on_wake, NULL);
     s->compiled = add_event(s, compiler_fd(s->compiler), EV_READ | EV_PERSIST, on_compiled, NULL);
     s->on_kept = add_event(s, vault_fd(s->vault), EV_READ | EV_PERSIST, on_kept, NULL);
+    if (s->library)
+        s->on_found = add_event(s, library_fd(s->library), EV_READ | EV_PERSIST, on_found, NULL);
     s->on_adapter = add_event(s, adapters_fd(s->adapters), EV_READ | EV_PERSIST, on_adapter, NULL);
     s->on_term = add_event(s, SIGTERM, EV_SIGNAL | EV_PERSIST, on_signal, NULL);
     s->on_int = add_event(s, SIGINT, EV_SIGNAL | EV_PERSIST, on_signal, NULL);
     s->on_hup = add_event(s, SIGHUP, EV_SIGNAL | EV_PERSIST, on_hangup, NULL);
-    return (s->tick && s->wake && s->compiled && s->on_kept && s->on_adapter && s->on_term &&
-            s->on_int && s->on_hup) ||
+    return (s->tick && s->wake && s->compiled && s->on_kept && !s->library == !s->on_found &&
+            s->on_adapter && s->on_term && s->on_int && s->on_hup) ||
            err_set(err, ERR_MEMORY, "no memory for the server");
 }
 
@@ -392,6 +402,8 @@ static void release(struct server *s)
     compiler_free(s->compiler);
     s->compiler = NULL;
     vault_close(s->vault);
+    library_close(s->library);
+    s->library = NULL;
     if (s->adapters) adapters_stop(s->adapters);
     generation_free_all(s);
     reading_free_all(s);
@@ -404,6 +416,7 @@ static void release(struct server *s)
     free_event(s->wake);
     free_event(s->compiled);
     free_event(s->on_kept);
+    free_event(s->on_found);
     free_event(s->on_adapter);
     free_event(s->on_term);
     free_event(s->on_int);

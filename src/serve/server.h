@@ -23,6 +23,7 @@
 #include "serve/gen_params.h"
 #include "serve/http_check.h"
 #include "serve/keys.h"
+#include "serve/library.h"
 #include "serve/metrics.h"
 #include "serve/notify.h"
 #include "serve/serve.h"
@@ -62,7 +63,8 @@ struct server {
     struct event_base *base;
     struct evhttp *http;
     struct evconnlistener *listener;
-    struct event *tick, *wake, *compiled, *on_kept, *on_adapter, *on_term, *on_int, *on_hup;
+    struct event *tick, *wake, *compiled, *on_kept, *on_found, *on_adapter, *on_term, *on_int,
+        *on_hup;
     struct tls *tls; /* NULL: plain */
     struct host_rule host_rule;
 
@@ -72,6 +74,7 @@ struct server {
     struct keys *keys; /* NULL: everybody */
     struct notify notify;
     struct vault *vault;
+    struct library *library; /* NULL: no index */
     struct metrics metrics;
     struct evbuffer *out; /* for one chunk or body at a time */
     struct buf text;      /* the same, while it is written */
@@ -157,6 +160,7 @@ struct exchange {
     struct stored *stored; /* what it waits for */
     struct reading *reading;
     struct adapter_job *adapter_job;
+    struct lookup *lookup;
     /* for the log */
     struct exchange_figures {
         int32_t n_prompt, n_cached, n_generated;

@@ -169,6 +169,16 @@ static void write_logprobs(struct json_writer *w, const struct generation *g,
     json_end(w);
 }
 
+void word_annotations(struct json_writer *w, const struct choice *c, size_t n_new)
+{
+    size_t n = 0;
+    const struct citation *cited = c->citer ? citer_citations(c->citer, &n) : NULL;
+    json_key(w, "annotations");
+    json_array(w);
+    for (size_t i = n - n_new; i < n; i++) cited_write(w, c->generation->sources, &cited[i]);
+    json_end(w);
+}
+
 /* ---- the frame ---- */
 
 static void open_frame(struct json_writer *w, const struct generation *g, bool is_chunk)
@@ -234,6 +244,8 @@ static void write_delta(struct json_writer *w, const struct generation *g, const
     if (p->kind == PIECE_TEXT) {
         json_key(w, "content");
         json_string(w, p->text, p->n_text);
+    } else if (p->kind == PIECE_REFERENCES) {
+        word_annotations(w, &g->choice[p->i_choice], p->n_new);
     } else {
         word_call_delta(w, g, p);
     }
@@ -290,7 +302,7 @@ static void word_chunk(struct generation *g, const struct piece *p, struct buf *
     const char *finish = p->finish != FINISH_NONE ? word_finish(&g->choice[p->i_choice]) : NULL;
     const bool is_split = g->api == GEN_CHAT && finish;
     if (p->kind == PIECE_CALL_END) return;
-    if (p->n_text || p->sampled || p->kind == PIECE_CALL || !is_split)
+    if (p->n_text || p->n_new || p->sampled || p->kind == PIECE_CALL || !is_split)
         write_chunk(g, p, false, is_split ? NULL : finish, out);
     if (!is_split) return;
     struct json_writer w = open_chunk(g, p->i_choice, out);
@@ -340,9 +352,7 @@ static void write_message(struct json_writer *w, const struct choice *c)
         json_string(w, c->text.data ? c->text.data : "", c->text.n_bytes);
     if (c->n_calls) word_calls(w, c);
     json_key_cstring(w, "refusal", NULL);
-    json_key(w, "annotations");
-    json_array(w);
-    json_end(w);
+    word_annotations(w, c, c->n_cited);
     json_end(w);
 }
 
