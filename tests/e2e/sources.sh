@@ -40,6 +40,12 @@ turns > "$dir/turns"
 run "$CRIA" generate -m "$model" -p plain -n 0 --show-prompt
 [ -s "$dir/turns" ] && turns | cmp -s - "$dir/turns"
 say $? "nor begin or end a turn: the prompt has the turns of any other"
+mkdir "$dir/attempts"
+python3 "$root/tests/tools/injected.py" "$CRIA" "$model" "$dir/attempts" write
+python3 "$root/tests/tools/injected.py" "$CRIA" "$model" "$dir/attempts" check > "$dir/checked" 2>&1
+grep '^#' "$dir/checked"
+[ "$(grep -c '^ok' "$dir/checked")" -ge 20 ] && ! grep -q '^not ok' "$dir/checked"
+say $? "what a hostile document says changes nothing of the prompt's structure: $(grep -c '^ok' "$dir/checked") attempts"
 refuses 2 "--index|--raw" "$CRIA" generate -m "$model" -q -p x --raw --index "$db"
 say $? "--index with --raw is refused"
 printf '%s\nand the mill?\n' "$question" | "$CRIA" chat -q -m "$model" --index "$db" --temp 0 -n 40 > "$dir/out" 2> "$dir/err"
