@@ -360,10 +360,12 @@ INLINE TARGET_AVX2 void dot_some(float *dot, const struct few_in *in, int64_t fi
             _mm_prefetch((const char *)w + AHEAD + p, _MM_HINT_T0);
 #pragma GCC unroll 2
         for (int half = 0; half < 2; half++) {
+            struct acts own = x; /* hidden, or gcc keeps what both halves broadcast in memory */
+            __asm__("" : "+r"(own.a));
             if (step_256)
-                step_256(acc[half], &x, w, half, n_tok);
+                step_256(acc[half], &own, w, half, n_tok);
             else
-                step_32(acc[half], &x, (int)(i / 32 % 8), w, half, n_tok);
+                step_32(acc[half], &own, (int)(i / 32 % 8), w, half, n_tok);
         }
         if (i % ACT == ACT - n_elems) x.a++, x.s++;
     }
