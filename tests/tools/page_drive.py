@@ -101,7 +101,7 @@ say(bool(paint) and max(paint) < 1000, "first paint soon, on a busy machine too"
 print("# first paint after %.0f ms" % max(paint or [0]))
 say(until(lambda: el("hints").is_displayed(), 10) and el("input") == d.switch_to.active_element, "it begins with hints and the message field")
 hosts = {e["request"]["url"] for m in d.get_log("performance") for e in [json.loads(m["message"])["message"].get("params", {})] if "request" in e and "url" in e["request"]}
-say(all(h.startswith((url, "data:", "chrome:")) for h in hosts) and len(hosts) >= 9, "it asks this server alone", hosts)
+say(all(h.startswith((url, "data:", "chrome:")) for h in hosts) and len(hosts) >= 10, "it asks this server alone", hosts)
 
 # ---- send, stream, stop ----
 settings(temperature=0, max_tokens=24, system="Answer the question correctly.")
@@ -282,6 +282,35 @@ js("document.getElementById('input').focus()")
 d.switch_to.active_element.send_keys("Hello", Keys.SHIFT, Keys.ENTER)
 d.switch_to.active_element.send_keys("there", Keys.ENTER)
 say(until(lambda: len(articles()) == 2 and is_idle()) and text_of("article.user .body") == ["Hello\nthere"], "a chat without a mouse", text_of("article.user .body"))
+
+# ---- sources ----
+if os.environ.get("INDEX"):
+    d.get(url)
+    ready()
+    settings(temperature=0, max_tokens=60, system="")
+    say(until(lambda: el("use-sources").is_displayed(), 5) and el("use-sources").get_attribute("aria-pressed") == "true", "a server with an index offers sources")
+    type_and_send("When was the old bridge over the Tamar built, and by whom?")
+    say(until(lambda: is_idle() and count("article .source button") >= 1), "a reference becomes a superscript", [a.text for a in articles()])
+    say(text_of(".sources button") == ["The old bridge"] and "[1]" not in text_of("article .md")[-1], "the sources that are used are listed", text_of("article .md"))
+    js("document.querySelector('article .source button').click()")
+    say(until(lambda: "five arches" in el("source-text").text, 5) and "1874" in text_of("#source-text mark")[0] and "bridge.md" in el("source-path").text, "it opens the passage, the quote marked", el("source").text)
+    js("document.getElementById('source-path').textContent = '/home/me/town/bridge.md'")
+    shot("page-sources", d)
+    d.switch_to.active_element.send_keys(Keys.ESCAPE)
+    say(until(lambda: not js("return document.getElementById('source').open"), 3), "Escape closes it")
+    d.refresh()
+    say(ready() and until(lambda: count("article .source button") >= 1, 5), "a reload keeps the references")
+    js("document.getElementById('use-sources').click()")
+    js("document.getElementById('new-chat').click()")
+    type_and_send("When was the old bridge over the Tamar built?")
+    say(until(lambda: len(articles()) == 2 and is_idle()) and count("article .source button") == 0, "and without the switch there are none")
+    js("document.getElementById('use-sources').click()")
+    import_chat("Evil source", "x", "Text [1] `[1]` [2].", None)
+    evil = js("""const t = await import('./page/tree.js'), s = await import('./page/sources.js'), m = await import('./page/markdown.js');
+        const raw = { nodes: { a: { id: 'a', parent: null, role: 'assistant', content: 'Text [1] `[1]` [2].', sources: [{ number: 1, passage: 5, title: '<img src=x onerror=window.hacked=1>', path: 7, quote: null }, { number: 'x' }] } } };
+        const node = Object.values(t.cleanChat(raw, 0).nodes)[0], el = document.createElement('div'); m.renderMarkdown(el, node.content); s.setMarks(el, node);
+        return [el.querySelectorAll('sup').length, el.querySelectorAll('code sup, img').length, el.textContent]""")
+    say(evil[0] == 1 and evil[1] == 0 and "[2]" in evil[2] and js("return window.hacked") is None, "hostile sources from a file are text", evil)
 
 # ---- faults in words ----
 settings(temperature=0, max_tokens=100000000)

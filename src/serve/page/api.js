@@ -39,9 +39,15 @@ async function faultOf(response) {
   return new Fault(words[response.status] ?? `The server refused: ${said}.`, response.status);
 }
 
+/* The models, and what this server can do besides. */
 export async function listModels(key) {
   const list = await (await ask("v1/models", key)).json();
-  return list.data.map((m) => ({ id: String(m.id), name: String(m.meta?.name || m.id) }));
+  return { models: list.data.map((m) => ({ id: String(m.id), name: String(m.meta?.name || m.id) })), features: list.features ?? {} };
+}
+
+export async function readPassage(id, key) {
+  const passage = await (await ask(`v1/passages/${Number(id)}`, key)).json();
+  return { text: String(passage.text) };
 }
 
 /* The data of each event. A stream may cut events, and characters, anywhere. */
@@ -57,7 +63,7 @@ async function* events(response) {
   }
 }
 
-/* Yields { text } pieces, then { finish }, then { usage }. Throws Fault, or AbortError when
+/* Yields { text } pieces and { annotations }, then { finish }, then { usage }. Throws Fault, or AbortError when
  * `signal` stops it. */
 export async function* streamChat(body, key, signal) {
   const request = { ...body, stream: true, stream_options: { include_usage: true } };
@@ -73,6 +79,7 @@ export async function* streamChat(body, key, signal) {
       if (event.error) throw new Fault(`The server gave up: ${event.error.message}.`);
       const choice = event.choices?.[0];
       if (choice?.delta?.content) yield { text: choice.delta.content };
+      if (choice?.delta?.annotations) yield { annotations: choice.delta.annotations };
       if (choice?.finish_reason) yield { finish: choice.finish_reason };
       if (event.usage) yield { usage: event.usage };
     }

@@ -9,6 +9,7 @@
  * the server is asked (api.js). Begin reading at start().
  */
 import { listModels, streamChat } from "./api.js";
+import { showSource, sourceOf } from "./sources.js";
 import * as store from "./store.js";
 import { addNode, cleanChat, newChat, pathTo, showBranch, siblings } from "./tree.js";
 import { $, announce, fillMessage, make, makeEditor, makeMessage, showList, toast } from "./view.js";
@@ -78,6 +79,7 @@ function requestOf(chat, node) {
   const body = { messages };
   for (const name of ["temperature", "top_p", "max_tokens", "seed"]) if (settings[name] !== "") body[name] = Number(settings[name]);
   if ($("model").value) body.model = $("model").value;
+  if (settings.usesSources && !$("use-sources").hidden) body.sources = true;
   return body;
 }
 
@@ -107,6 +109,10 @@ async function readAnswer(chat, node, controller, painter) {
       first ||= now;
       node.content += event.text;
       painter.soon();
+    }
+    for (const a of event.annotations ?? []) {
+      const source = sourceOf(a);
+      if (source) (node.sources ??= []).push(source);
     }
     if (event.finish) node.finish = event.finish;
     if (event.usage) node.figures = figuresOf(event.usage, begun, first, now);
@@ -219,6 +225,7 @@ function saveEdit(article, node) {
 const ACTS = {
   copy: (el, node) => copy(el, node.content),
   "copy-code": (el) => copy(el, el.closest("figure").querySelector("pre").textContent),
+  source: (el, node) => showSource(node, Number(el.dataset.number), settings.key),
   edit: (el, node) => runs.has(open.id) || makeEditor(el.closest("article"), node),
   "save-edit": (el, node) => saveEdit(el.closest("article"), node),
   "cancel-edit": () => { showChat(); $("input").focus(); },
@@ -318,6 +325,17 @@ function closeSettings() {
   setTimeout(() => $("input").focus(), 100);
 }
 
+function showSourcesButton() {
+  $("use-sources").setAttribute("aria-pressed", String(settings.usesSources));
+}
+
+function toggleSources() {
+  settings.usesSources = !settings.usesSources;
+  store.writeSettings(settings);
+  showSourcesButton();
+  announce(settings.usesSources ? "Answers come from the documents of this server" : "Answers come from the model alone");
+}
+
 function applyTheme() {
   if (settings.theme) document.documentElement.dataset.theme = settings.theme;
   else delete document.documentElement.dataset.theme;
@@ -325,7 +343,8 @@ function applyTheme() {
 
 async function loadModels() {
   try {
-    const models = await listModels(settings.key);
+    const { models, features } = await listModels(settings.key);
+    $("use-sources").hidden = !features.sources;
     $("model").replaceChildren(...models.map((m) => Object.assign(make("option", "", m.name), { value: m.id })));
     if (models.some((m) => m.id === settings.model)) $("model").value = settings.model;
     $("hint-model").textContent = `${$("model").selectedOptions[0]?.textContent ?? "The model"} answers, on this server.`;
@@ -351,7 +370,7 @@ function onInputKey(event) {
 }
 
 function onKey(event) {
-  if (event.key !== "Escape" || $("settings").open) return;
+  if (event.key !== "Escape" || $("settings").open || $("source").open) return;
   if ($("sidebar").classList.contains("open")) {
     showSidebar(false);
     $("open-sidebar").focus();
@@ -390,6 +409,8 @@ function wireRest() {
   on("input", "input", growInput);
   on("input", "keydown", onInputKey);
   on("stop", "click", stop);
+  on("use-sources", "click", toggleSources);
+  on("close-source", "click", () => $("source").close());
   on("messages", "click", onMessageClick);
   on("messages", "keydown", onEditKey);
   on("open-settings", "click", () => openSettings());
@@ -411,6 +432,7 @@ function showExamples() {
 
 async function start() {
   applyTheme();
+  showSourcesButton();
   wireChats();
   wireRest();
   showExamples();

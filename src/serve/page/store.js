@@ -48,7 +48,7 @@ export async function removeChat(id) {
 export const getChat = (id) => done(chats("readonly").get(id));
 
 /* ---- settings ---- */
-const defaults = { system: "", temperature: "", top_p: "", max_tokens: "", seed: "", model: "", theme: "", key: "", keepsKey: false };
+const defaults = { system: "", temperature: "", top_p: "", max_tokens: "", seed: "", model: "", theme: "", key: "", keepsKey: false, usesSources: true };
 
 export function readSettings() {
   let kept = null;

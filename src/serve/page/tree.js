@@ -6,7 +6,8 @@
  * here touches the page or the disk.
  *
  * chat { id, title, created, updated, leaf, nodes: { id: node } }
- * node { id, parent, role: "user" | "assistant", content, state, fault, finish, figures, model }
+ * node { id, parent, role: "user" | "assistant", content, state, fault, finish, figures, model,
+ *        sources: [{ number, passage, title, path, quote }] }
  */
 const MAX_NODES = 20000;
 export const newId = () => [...crypto.getRandomValues(new Uint8Array(12))].map((b) => b.toString(16).padStart(2, "0")).join("");
@@ -60,6 +61,12 @@ function cleanFigures(f) {
   return { tokens: number(f.tokens), prompt: number(f.prompt), cached: number(f.cached), perSecond: number(f.perSecond), firstS: number(f.firstS) };
 }
 
+function cleanSources(list) {
+  if (!Array.isArray(list)) return undefined;
+  const known = list.slice(0, 1000).filter((s) => Number.isInteger(s?.number) && Number.isInteger(s?.passage));
+  return known.map((s) => ({ number: s.number, passage: s.passage, title: text(s.title, 1000), path: text(s.path, 5000), quote: text(s.quote, 20000) }));
+}
+
 /* Returns the chat with known fields of known types alone, under fresh ids, or throws in words.
  * Fresh ids: an import never overwrites, and no name from the file becomes a key of an object. */
 export function cleanChat(raw, i) {
@@ -81,6 +88,7 @@ export function cleanChat(raw, i) {
     if (["stop", "length"].includes(n.finish)) node.finish = n.finish;
     if (n.model) node.model = text(n.model, 200);
     node.figures = cleanFigures(n.figures);
+    if (n.sources) node.sources = cleanSources(n.sources);
     ids.set(n.id, node.id);
     chat.nodes[node.id] = node;
   }

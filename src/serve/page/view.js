@@ -4,6 +4,7 @@
  * answer's text goes through markdown.js; a question is shown as it was typed.
  */
 import { renderMarkdown } from "./markdown.js";
+import { setMarks, sourceList } from "./sources.js";
 import { siblings } from "./tree.js";
 
 export const $ = (id) => document.getElementById(id);
@@ -57,7 +58,7 @@ const NOTES = {
 export function fillMessage(el, chat, node, isRunning) {
   const body = el.querySelector(".body");
   if (node.role === "user") body.textContent = node.content;
-  else renderMarkdown(body, node.content);
+  else renderMarkdown(body, node.content), setMarks(body, node);
   body.classList.toggle("waiting", isRunning && !node.content);
   el.setAttribute("aria-busy", String(isRunning));
   el.querySelector(".under").replaceChildren(...underMessage(chat, node, isRunning));
@@ -66,6 +67,8 @@ export function fillMessage(el, chat, node, isRunning) {
 function underMessage(chat, node, isRunning) {
   if (isRunning) return [make("div", "tools")];
   const under = [];
+  const list = sourceList(node);
+  if (list) under.push(list);
   const note = NOTES[node.state] ?? NOTES[node.finish];
   if (node.fault) under.push(make("p", "fault", node.fault));
   else if (note) under.push(make("p", "note", note));
