@@ -16,7 +16,7 @@ const headers = (key) => ({ "Content-Type": "application/json", ...(key ? { Auth
 async function ask(path, key, options = {}) {
   let response;
   try {
-    response = await fetch(path, { ...options, headers: headers(key), cache: "no-store", credentials: "same-origin" });
+    response = await fetch(path, { ...options, headers: { ...headers(key), ...options.headers }, cache: "no-store", credentials: "same-origin" });
   } catch (e) {
     if (e.name === "AbortError") throw e;
     throw new Fault("The server does not answer. Is cria serve still running?");
@@ -31,8 +31,10 @@ async function faultOf(response) {
   const wait = response.headers.get("Retry-After");
   const words = {
     401: "This server asks for an API key. Give it in the settings.",
+    413: `This chat has become too long for the server to keep (${said}). Export it, or begin a new one.`,
     429: `The server is busy${wait ? `; try again in ${wait} s` : ""}.`,
     503: "The server is about to end, or does not get on. Try again in a moment.",
+    507: "The server's store is full. Delete old chats, or export them.",
   };
   if (error?.code === "context_length_exceeded")
     return new Fault(`This chat has become longer than the model can read (${said}). Begin a new chat, or edit an earlier message.`, 400);
@@ -49,6 +51,49 @@ export async function readPassage(id, key) {
   const passage = await (await ask(`v1/passages/${Number(id)}`, key)).json();
   return { text: String(passage.text) };
 }
+
+/* ---- chats that the server keeps ---- */
+
+/* { id, title, updated, version } of each that has the words, newest first. */
+export async function* listChats(key, words) {
+  const q = words ? `&q=${encodeURIComponent(words.toWellFormed())}` : "";
+  for (let offset = 0; ; ) {
+    const page = await (await ask(`chats?limit=200&offset=${offset}${q}`, key)).json();
+    yield* page.data.map((c) => ({ id: String(c.id), title: String(c.title), updated: Number(c.updated), version: Number(c.version) }));
+    offset += page.data.length;
+    if (!page.has_more || page.data.length === 0) return;
+  }
+}
+
+/* { chat, tag } or null. */
+export async function readChat(key, id) {
+  try {
+    const response = await ask(`chats/${encodeURIComponent(id)}`, key);
+    return { chat: await response.json(), tag: response.headers.get("ETag") };
+  } catch (e) {
+    if (e.status === 404) return null;
+    throw e;
+  }
+}
+
+/* `tag`: what was changed, undefined for a new chat. Returns the new one; Fault 412: somebody else
+ * wrote it. Half a character, which a model may write, is no JSON: U+FFFD instead. */
+export async function writeChat(key, chat, tag) {
+  const body = JSON.stringify(chat, (_, v) => (typeof v === "string" ? v.toWellFormed() : v));
+  const condition = tag ? { "If-Match": tag } : { "If-None-Match": "*" };
+  const response = await ask(`chats/${encodeURIComponent(chat.id)}`, key, { method: "PUT", body, headers: condition });
+  return response.headers.get("ETag");
+}
+
+export async function deleteChat(key, id) {
+  try {
+    await ask(`chats/${encodeURIComponent(id)}`, key, { method: "DELETE" });
+  } catch (e) {
+    if (e.status !== 404) throw e;
+  }
+}
+
+/* ---- answers ---- */
 
 /* The data of each event. A stream may cut events, and characters, anywhere. */
 async function* events(response) {

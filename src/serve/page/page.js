@@ -15,18 +15,40 @@ import { addNode, cleanChat, newChat, pathTo, showBranch, siblings } from "./tre
 import { $, announce, fillMessage, make, makeEditor, makeMessage, showList, toast } from "./view.js";
 
 const EXAMPLES = ["Explain how a rainbow forms, in three sentences.", "Write a C function that reverses a string in place.", "Compare tea and coffee in a small table."];
-const SAVE_MS = 1000; /* how often an answer is kept while it is written */
+const SAVE_MS = 1000; /* how often an answer is kept while it is written, */
+const SHARED_SAVE_MS = 5000; /* by the server */
 const MAX_IMPORT_BYTES = 64 << 20;
 
 const settings = store.readSettings();
 const chats = new Map();
 const runs = new Map(); /* chat id: { node, controller } */
 let open = newChat();
+let features = {}; /* what the server can do besides */
+let hits = null; /* ids of the server's chats that have the words of the search */
+let searching = 0;
 
 /* ---- showing ---- */
 
 const byTime = () => [...chats.values()].sort((a, b) => b.updated - a.updated);
-const refreshList = () => showList(byTime(), open.id, $("search").value);
+const refreshList = () => showList(byTime(), open.id, $("search").value, hits);
+
+/* A server's chats are searched there, as their messages are not here. */
+function searchChats() {
+  clearTimeout(searching);
+  hits = null;
+  refreshList();
+  const words = $("search").value.trim();
+  if (!store.isShared || !words) return;
+  searching = setTimeout(async () => {
+    try {
+      const found = await store.search(words);
+      if ($("search").value.trim() === words) hits = found;
+      refreshList();
+    } catch (e) {
+      toast(e.message);
+    }
+  }, 200);
+}
 
 function refreshControls() {
   const isRunning = runs.has(open.id);
@@ -53,6 +75,26 @@ function showChat() {
 const isAtEnd = () => $("scroll").scrollHeight - $("scroll").scrollTop - $("scroll").clientHeight < 60;
 const toEnd = () => ($("scroll").scrollTop = $("scroll").scrollHeight);
 
+/* Its messages are here then; null if it is gone. */
+async function whole(chat) {
+  if (!chat?.isStub) return chat;
+  try {
+    const loaded = await store.getChat(chat.id);
+    if (loaded) chats.set(chat.id, loaded);
+    else chats.delete(chat.id);
+    if (!loaded) toast(`"${chat.title}" is gone: it was deleted elsewhere.`), refreshList();
+    return loaded;
+  } catch (e) {
+    toast(`"${chat.title}" cannot be read: ${e.message}`);
+    return null;
+  }
+}
+
+async function openFromList(id) {
+  const chat = await whole(chats.get(id));
+  if (chat) openChat(chat);
+}
+
 function openChat(chat) {
   open = chat;
   location.hash = chats.has(chat.id) ? chat.id : "";
@@ -65,8 +107,8 @@ async function keep(chat) {
   chats.set(chat.id, chat);
   try {
     await store.putChat(chat);
-  } catch {
-    toast("The browser could not keep this chat; export it, or delete old ones.");
+  } catch (e) {
+    toast(store.isShared ? `This chat could not be kept: ${e.message}` : "The browser could not keep this chat; export it, or delete old ones.");
   }
 }
 
@@ -77,7 +119,7 @@ function requestOf(chat, node) {
   const messages = pathTo(chat, node.parent).filter((n) => n.content).map(({ role, content }) => ({ role, content }));
   if (settings.system.trim()) messages.unshift({ role: "system", content: settings.system });
   const body = { messages };
-  for (const name of ["temperature", "top_p", "max_tokens", "seed"]) if (settings[name] !== "") body[name] = Number(settings[name]);
+  for (const name of ["temperature", "top_p", "min_p", "top_k", "max_tokens", "seed"]) if (settings[name] !== "") body[name] = Number(settings[name]);
   if ($("model").value) body.model = $("model").value;
   if (settings.usesSources && !$("use-sources").hidden) body.sources = true;
   return body;
@@ -116,7 +158,7 @@ async function readAnswer(chat, node, controller, painter) {
     }
     if (event.finish) node.finish = event.finish;
     if (event.usage) node.figures = figuresOf(event.usage, begun, first, now);
-    if (now - kept > SAVE_MS) {
+    if (now - kept > (store.isShared ? SHARED_SAVE_MS : SAVE_MS)) {
       kept = now;
       keep(chat);
     }
@@ -256,7 +298,13 @@ async function deleteOpen() {
   runs.get(gone.id)?.controller.abort();
   chats.delete(gone.id);
   openChat(newChat());
-  await store.removeChat(gone.id);
+  try {
+    await store.removeChat(gone.id);
+  } catch (e) {
+    chats.set(gone.id, gone);
+    refreshList();
+    return toast(`It could not be deleted: ${e.message}`);
+  }
   $("input").focus();
   toast(`Deleted "${gone.title}".`, "Undo", async () => {
     await keep(gone);
@@ -280,7 +328,12 @@ function save(name, value) {
   setTimeout(() => URL.revokeObjectURL(a.href), 10000);
 }
 
-function exportChats(list) {
+async function exportChats(some) {
+  const list = [];
+  for (const chat of some) {
+    const all = await whole(chat);
+    if (all) list.push(all);
+  }
   if (!list.length) return toast("There is no chat to export.");
   const day = new Date().toISOString().slice(0, 10);
   save(`cria-chats-${day}.json`, { format: "cria-chats", version: 1, exported: new Date().toISOString(), chats: list });
@@ -302,11 +355,13 @@ async function importFile(file) {
 
 /* ---- settings ---- */
 
-const FIELDS = ["system", "temperature", "top_p", "max_tokens", "seed", "key", "theme"];
+const FIELDS = ["system", "temperature", "top_p", "min_p", "top_k", "max_tokens", "seed", "key", "theme"];
 
 function openSettings(focus) {
   for (const name of FIELDS) $(`set-${name}`).value = settings[name];
   $("set-keep").checked = settings.keepsKey;
+  $("set-browser").checked = settings.browserOnly;
+  $("set-browser").parentElement.hidden = !features.chats;
   showSidebar(false);
   if (!$("settings").open) $("settings").showModal();
   if (focus) $(focus).focus();
@@ -315,11 +370,14 @@ function openSettings(focus) {
 function closeSettings() {
   if ($("settings").returnValue !== "save") return;
   const hadKey = settings.key;
+  const wasBrowserOnly = settings.browserOnly;
   for (const name of FIELDS) settings[name] = $(`set-${name}`).value.trim();
   settings.keepsKey = $("set-keep").checked;
+  settings.browserOnly = $("set-browser").checked;
   store.writeSettings(settings);
   applyTheme();
-  if (settings.key !== hadKey) loadModels();
+  if (settings.key !== hadKey) loadModels().then(openChats);
+  else if (settings.browserOnly !== wasBrowserOnly) openChats();
   /* Chromium gives the focus back while the field is inert still, and then takes no keys */
   $("input").blur();
   setTimeout(() => $("input").focus(), 100);
@@ -343,7 +401,9 @@ function applyTheme() {
 
 async function loadModels() {
   try {
-    const { models, features } = await listModels(settings.key);
+    const list = await listModels(settings.key);
+    const models = list.models;
+    features = list.features;
     $("use-sources").hidden = !features.sources;
     $("model").replaceChildren(...models.map((m) => Object.assign(make("option", "", m.name), { value: m.id })));
     if (models.some((m) => m.id === settings.model)) $("model").value = settings.model;
@@ -380,7 +440,7 @@ function onKey(event) {
 }
 
 async function onOtherTab(id) {
-  if (runs.has(id)) return;
+  if (runs.has(id) || store.isShared) return;
   const chat = await store.getChat(id);
   if (chat) chats.set(id, chat);
   else chats.delete(id);
@@ -388,12 +448,57 @@ async function onOtherTab(id) {
   else refreshList();
 }
 
+/* Somebody comes back to this tab: what did others write meanwhile? */
+async function onVisible() {
+  if (document.visibilityState !== "visible" || !store.isShared) return;
+  try {
+    const found = await store.refresh(chats);
+    const running = [...runs.keys()].filter((id) => chats.has(id)).map((id) => chats.get(id));
+    chats.clear();
+    for (const chat of [...found, ...running]) chats.set(chat.id, chat);
+  } catch {
+    return; /* it will say so when something is asked for */
+  }
+  if (!runs.has(open.id) && chats.get(open.id)?.isStub && !$("messages").querySelector("textarea")) {
+    const chat = await whole(chats.get(open.id));
+    if (chat) open = chat, showChat();
+  } else {
+    refreshList();
+  }
+}
+
+/* Chats that lie in this browser while the server keeps the others. */
+async function offerMove() {
+  const list = store.isShared ? await store.readBrowser() : [];
+  $("move-chats").hidden = list.length === 0;
+  $("move-chats").textContent = `Move ${list.length} ${list.length === 1 ? "chat" : "chats"} from this browser to the server`;
+}
+
+async function moveChats() {
+  let n = 0;
+  try {
+    for (const chat of await store.readBrowser()) {
+      await store.putChat(chat); /* one of the same id is merged */
+      await store.removeFromBrowser(chat.id);
+      chats.set(chat.id, chat);
+      n++;
+    }
+    toast(`Moved ${n} ${n === 1 ? "chat" : "chats"}.`);
+  } catch (e) {
+    toast(`${n} moved; the others are still in this browser: ${e.message}`);
+  }
+  refreshList();
+  offerMove();
+}
+
 const on = (id, type, fn) => $(id).addEventListener(type, fn);
 
 function wireChats() {
   on("new-chat", "click", () => { openChat(newChat()); $("input").focus(); });
-  on("search", "input", refreshList);
-  on("chats", "click", (e) => { const row = e.target.closest("[data-id]"); if (row) openChat(chats.get(row.dataset.id)); });
+  on("search", "input", searchChats);
+  on("chats", "click", (e) => { const row = e.target.closest("[data-id]"); if (row) openFromList(row.dataset.id); });
+  on("move-chats", "click", moveChats);
+  document.addEventListener("visibilitychange", onVisible);
   on("export-all", "click", () => exportChats(byTime()));
   on("export-one", "click", () => { $("menu").hidePopover(); exportChats([open]); });
   on("delete", "click", () => { $("menu").hidePopover(); deleteOpen(); });
@@ -430,16 +535,28 @@ function showExamples() {
   }));
 }
 
+async function openChats() {
+  chats.clear();
+  try {
+    const usesServer = Boolean(features.chats) && !settings.browserOnly;
+    for (const chat of await store.openStore(onOtherTab, usesServer, settings.key)) chats.set(chat.id, chat);
+  } catch (e) {
+    toast(e.message);
+  }
+  if (!store.isShared && !store.isKept) toast("This browser keeps nothing for this page: chats end with the tab.");
+  $("hint-kept").textContent = store.isShared ? "Chats are kept by this server." : "Chats are kept in this browser and sent to this server only.";
+  openChat((await whole(chats.get(location.hash.slice(1)))) ?? newChat());
+  offerMove();
+}
+
 async function start() {
   applyTheme();
   showSourcesButton();
   wireChats();
   wireRest();
   showExamples();
-  loadModels();
-  for (const chat of await store.openStore(onOtherTab)) chats.set(chat.id, chat);
-  if (!store.isKept) toast("This browser keeps nothing for this page: chats end with the tab.");
-  openChat(chats.get(location.hash.slice(1)) ?? open);
+  await loadModels();
+  await openChats();
   $("input").focus();
 }
 

@@ -69,8 +69,26 @@ function cleanSources(list) {
 
 /* Returns the chat with known fields of known types alone, under fresh ids, or throws in words.
  * Fresh ids: an import never overwrites, and no name from the file becomes a key of an object. */
-export function cleanChat(raw, i) {
-  const where = `chat ${i + 1}`;
+export const cleanChat = (raw, i) => soundNodes(raw, `chat ${i + 1}`, () => newId());
+
+/* The same of a chat that the server kept for us: ids that this page made stay. */
+export function soundChat(raw, id) {
+  const chat = soundNodes(raw, "this chat", (old) => (/^[0-9a-f]{24}$/.test(old) ? old : newId()));
+  return { ...chat, id };
+}
+
+/* Takes into `chat` what another tab or computer wrote into the same one. Messages are never
+ * changed once they are whole, so both keep theirs. */
+export function mergeChat(chat, theirs) {
+  for (const node of Object.values(theirs.nodes)) {
+    const mine = chat.nodes[node.id];
+    if (!mine) chat.nodes[node.id] = node;
+    else if (node.content.length > mine.content.length) Object.assign(mine, node);
+  }
+  if (theirs.updated > chat.updated || !chat.title) chat.title = theirs.title;
+}
+
+function soundNodes(raw, where, idOf) {
   if (typeof raw !== "object" || raw === null || typeof raw.nodes !== "object" || raw.nodes === null)
     throw new Error(`${where} has no messages`);
   const nodes = Object.values(raw.nodes);
@@ -82,7 +100,7 @@ export function cleanChat(raw, i) {
       throw new Error(`${where} has a message without id, role or content`);
     if (!ids.has(n.parent)) throw new Error(`${where} has a message whose parent does not come before it`);
     if (ids.has(n.id)) throw new Error(`${where} has one message twice`);
-    const node = { id: newId(), parent: ids.get(n.parent), role: n.role, content: n.content };
+    const node = { id: idOf(n.id), parent: ids.get(n.parent), role: n.role, content: n.content };
     if (n.state === "stopped") node.state = n.state;
     if (typeof n.fault === "string") node.fault = text(n.fault, 2000);
     if (["stop", "length"].includes(n.finish)) node.finish = n.finish;

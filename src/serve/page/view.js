@@ -140,14 +140,15 @@ function listRow(chat, isCurrent, found) {
   return li;
 }
 
-/* `chats` newest first; `words` narrows them to those that have it in title or text. */
-export function showList(chats, current, words) {
+/* `chats` newest first; `words` narrows them to those that have it in title or text, or whose ids
+ * are in `hits`. */
+export function showList(chats, current, words, hits) {
   const rows = [];
   const needle = words.trim().toLowerCase();
   for (const chat of chats) {
     const isInTitle = chat.title.toLowerCase().includes(needle);
     const found = needle && !isInTitle ? findIn(chat, needle) : null;
-    if (!needle || isInTitle || found) rows.push(listRow(chat, chat.id === current, found));
+    if (!needle || isInTitle || found || hits?.has(chat.id)) rows.push(listRow(chat, chat.id === current, found));
   }
   $("chats").replaceChildren(...rows);
   $("chats").hidden = rows.length === 0;
