@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cmd_index.c - `cria index`: files and directories into one searchable file, kept up to date.
+ * cmd_index.c - `cria index`: files, directories and web pages into one searchable file, kept up to
+ * date.
  *
- * Sources are stored by their absolute names, so that `cria index DB` alone, from anywhere, looks
- * at all of them again. What each run did is one line; files that could not be read are named.
+ * Sources are stored by their absolute names or addresses, so that `cria index DB` alone, from
+ * anywhere, looks at all of them again. What each run did is one line; files that could not be read
+ * are named.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -16,6 +18,7 @@
 #include "base/os.h"
 #include "cli/command.h"
 #include "cli/progress_bar.h"
+#include "cli/web_index.h"
 #include "retrieve/indexing.h"
 
 enum { MAX_EXCLUDES = 64, MAX_ROOTS = 4096 };
@@ -49,14 +52,22 @@ static bool nothing_to_index(const struct args *a, struct err *err)
                    args_operand(a, 0));
 }
 
+/* The name under which a source is stored; owned. */
+static char *full_name(const char *source, struct err *err)
+{
+    if (web_is_address(source)) return web_address(source, err);
+    char *full = realpath(source, NULL);
+    if (!full)
+        err_set(err, ERR_IO, "%s: there is no such file or directory; look at the name", source);
+    return full;
+}
+
 /* The sources of the command line, or those of the index if there are none. */
 static bool find_roots(const struct args *a, struct store *s, struct roots *out, struct err *err)
 {
     for (int i = 1; i < args_n_operands(a); i++) {
-        char *full = realpath(args_operand(a, i), NULL);
-        if (!full)
-            return err_set(err, ERR_IO, "%s: there is no such file or directory; look at the name",
-                           args_operand(a, i));
+        char *full = full_name(args_operand(a, i), err);
+        if (!full) return false;
         const bool is_kept = keep_root(out, full);
         free(full);
         if (!is_kept) break;
@@ -99,13 +110,46 @@ static void print_stats(const struct args *a, const struct index_stats *t, struc
              args_operand(a, 0), c.n_documents, c.n_chunks, (double)t->n_bytes / 1e6, seconds);
 }
 
+struct update {
+    struct store *store;
+    const struct index_options *opt;
+    struct index_stats stats;
+    struct web *web; /* NULL until a page is a source */
+    int n_pages, n_failed_pages;
+};
+
+static bool take_page(const struct args *a, struct update *u, const char *url, struct err *err)
+{
+    const struct web_options opt = {.max_bytes = (size_t)u->opt->max_file_bytes,
+                                    .timeout_s = (int)args_int(a, "page-time"),
+                                    .is_private_allowed = args_flag(a, "allow-private"),
+                                    .progress = u->opt->progress};
+    if (!u->web) u->web = web_new(&opt, err);
+    const int64_t n_failed = u->stats.n_failed;
+    if (!u->web || !web_index(u->web, u->store, url, &u->stats, err)) return false;
+    u->n_pages++;
+    u->n_failed_pages += u->stats.n_failed > n_failed;
+    return true;
+}
+
+static bool take_roots(const struct args *a, struct update *u, const struct roots *r,
+                       struct err *err)
+{
+    bool ok = true;
+    for (int i = 0; ok && i < r->n; i++)
+        ok = web_is_address(r->root[i]) ? take_page(a, u, r->root[i], err)
+                                        : index_root(u->store, r->root[i], u->opt, &u->stats, err);
+    web_free(u->web);
+    return ok;
+}
+
 static bool update(const struct args *a, struct store *s, struct err *err)
 {
     const char *exclude[MAX_EXCLUDES];
     struct index_options opt = {.exclude = exclude,
                                 .n_exclude = args_count(a, "exclude"),
                                 .max_file_bytes = args_int(a, "max-file") * 1000000};
-    struct index_stats stats = {0};
+    struct update u = {.store = s, .opt = &opt};
     struct store_counts counts;
     if (opt.n_exclude > MAX_EXCLUDES)
         return err_set(err, ERR_USAGE, "--exclude: %d times; at most %d", opt.n_exclude,
@@ -118,11 +162,16 @@ static bool update(const struct args *a, struct store *s, struct err *err)
     const int64_t begin = clock_ns();
     progress_bar_init(&bar, args_flag(a, "quiet"), "B");
     opt.progress = &bar.progress;
-    for (int i = 0; ok && i < roots->n; i++) ok = index_root(s, roots->root[i], &opt, &stats, err);
+    ok = ok && take_roots(a, &u, roots, err);
     progress_bar_release(&bar);
     ok = ok && store_count(s, &counts, err);
-    if (ok) print_stats(a, &stats, counts, (double)(clock_ns() - begin) * 1e-9);
+    if (ok) print_stats(a, &u.stats, counts, (double)(clock_ns() - begin) * 1e-9);
     roots_release(roots);
+    if (ok && u.n_failed_pages)
+        ok = err_set(err, ERR_NETWORK,
+                     "%d of %d pages could not be read; what the index has of them is kept, "
+                     "--remove forgets them",
+                     u.n_failed_pages, u.n_pages);
     return ok;
 }
 
@@ -155,7 +204,8 @@ static bool print_document_json(void *user, const struct document *d)
 
 static bool forget(struct store *s, const char *root, struct err *err)
 {
-    char *full = realpath(root, NULL);
+    char *full = web_is_address(root) ? web_address(root, err) : realpath(root, NULL);
+    if (!full && web_is_address(root)) return false;
     const bool ok = store_begin(s, err) && store_remove_root(s, full ? full : root, err) &&
                     store_commit(s, err);
     free(full);
@@ -187,7 +237,9 @@ static const struct option options[] = {
     /* clang-format off */
     /* name      letter arg     kind      min max   default choices rep    help */
     {"exclude",  0,     "GLOB", OPT_STR,  0,  0,    NULL,   NULL,   true,  "pass over files and directories of this name or path below the source"},
-    {"max-file", 0,     "MB",   OPT_INT,  1,  256,  "32",   NULL,   false, "pass over larger files"},
+    {"max-file", 0,     "MB",   OPT_INT,  1,  256,  "32",   NULL,   false, "pass over larger files and pages"},
+    {"page-time", 0,    "S",    OPT_INT,  1,  600,  "30",   NULL,   false, "give up a web page that takes longer, in seconds"},
+    {"allow-private", 0, NULL,  OPT_FLAG, 0,  0,    NULL,   NULL,   false, "fetch pages from this machine and private networks too"},
     {"list",     0,     NULL,   OPT_FLAG, 0,  0,    NULL,   NULL,   false, "print what is indexed"},
     {"remove",   0,     "PATH", OPT_FILE, 0,  0,    NULL,   NULL,   false, "forget this source and its documents"},
     {"json",     0,     NULL,   OPT_FLAG, 0,  0,    NULL,   NULL,   false, "print the figures, or a line a document, as JSON"},
@@ -202,13 +254,16 @@ const struct command cmd_index = {
     .min_operands = 1,
     .max_operands = -1,
     .options = options,
-    .details = "DB is one file, made if it is not there. A SOURCE is a directory or a file; below "
+    .details = "DB is one file, made if it is not there. A SOURCE is a directory, a file, or the "
+               "address of a web page; below "
                "a directory every file is taken whose format is known: text, Markdown, HTML, Word, "
                "PDF, source code. Run "
                "again, it reads only what has changed and removes what is gone; without "
                "SOURCE it looks again at all that DB holds. Ctrl-C keeps what is done.\n\n"
+               "Of a web page only that page is read; its links are not followed.\n\n"
                "Hidden files and directories (.git) are passed over, links are not followed.",
     .example = "  cria index notes.db ~/notes ~/src/project --exclude build\n"
+               "  cria index notes.db https://www.rfc-editor.org/rfc/rfc9110.html\n"
                "  cria index notes.db\n"
                "  cria search notes.db 'how are backups made'",
     .run = index_run,

@@ -30,4 +30,18 @@ struct index_stats {
 bool index_root(struct store *s, const char *root, const struct index_options *opt,
                 struct index_stats *stats, struct err *err) CRIA_CHECK;
 
+/* A page as it came over the network. No string is NULL. */
+struct index_page {
+    const char *url;             /* its name in the index, and its root */
+    const char *mime, *charset;  /* what the server said, or "" */
+    const char *etag, *modified; /* kept for the next time, or "" */
+    const uint8_t *data;
+    size_t n_bytes;
+};
+
+/* Puts the page in place of the one that had its address, in a transaction of its own. One that no
+ * reader takes is logged and counted in stats->n_failed; what was there of it stays. */
+bool index_page(struct store *s, const struct index_page *p, struct index_stats *stats,
+                struct err *err) CRIA_CHECK;
+
 #endif

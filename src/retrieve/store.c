@@ -56,6 +56,7 @@ enum statement {
     Q_DROP_WORDS,
     Q_DROP_VECTORS,
     Q_DROP_CHUNKS,
+    Q_DROP_VALIDATORS,
     Q_DROP_DOCUMENT,
     Q_UNSEEN,
     N_STATEMENTS
@@ -74,6 +75,8 @@ static const char *const sql[N_STATEMENTS] = {
     [Q_DROP_VECTORS] = "DELETE FROM vectors WHERE chunk IN"
                        " (SELECT id FROM chunks WHERE document = ?1)",
     [Q_DROP_CHUNKS] = "DELETE FROM chunks WHERE document = ?1",
+    [Q_DROP_VALIDATORS] = "DELETE FROM settings WHERE key ="
+                          " (SELECT 'validators ' || path FROM documents WHERE id = ?1)",
     [Q_DROP_DOCUMENT] = "DELETE FROM documents WHERE id = ?1",
     [Q_UNSEEN] = "SELECT id FROM documents WHERE root = ?1 AND pass < ?2 LIMIT 1",
 };
@@ -372,7 +375,7 @@ bool store_touch(struct store *s, int64_t id, int64_t size_bytes, int64_t mtime_
 bool store_remove(struct store *s, int64_t id, struct err *err)
 {
     static const enum statement steps[] = {Q_DROP_WORDS, Q_DROP_VECTORS, Q_DROP_CHUNKS,
-                                           Q_DROP_DOCUMENT};
+                                           Q_DROP_VALIDATORS, Q_DROP_DOCUMENT};
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         sqlite3_stmt *q = query(s, steps[i], err);
         if (!q) return false;
@@ -436,6 +439,48 @@ bool store_put(struct store *s, struct document *d, const struct doc *text,
         if (chunk_id) chunk_id[i] = id;
     }
     return true;
+}
+
+/* Among the settings, under the document's name: ETag, line feed, date. */
+static void validators_key(const char *path, struct buf *out)
+{
+    buf_init(out, (size_t)1 << 16);
+    buf_printf(out, "validators %s", path);
+}
+
+bool store_set_validators(struct store *s, const char *path, const char *etag, const char *modified,
+                          struct err *err)
+{
+    const struct validators none;
+    struct buf key, value;
+    validators_key(path, &key);
+    buf_init(&value, (size_t)1 << 16);
+    buf_printf(&value, "%s\n%s", strlen(etag) < sizeof none.etag ? etag : "",
+               strlen(modified) < sizeof none.modified ? modified : "");
+    const bool ok = buf_check(&key, "an address", err) && buf_check(&value, "an ETag", err) &&
+                    store_set(s, key.data, value.data, err);
+    buf_release(&key);
+    buf_release(&value);
+    return ok;
+}
+
+bool store_get_validators(struct store *s, const char *path, struct validators *out,
+                          struct err *err)
+{
+    struct buf key, value;
+    *out = (struct validators){0};
+    validators_key(path, &key);
+    buf_init(&value, (size_t)1 << 16);
+    const bool ok = buf_check(&key, "an address", err) && store_get(s, key.data, &value, err);
+    const char *line = ok && value.data ? strchr(value.data, '\n') : NULL;
+    if (line && (size_t)(line - value.data) < sizeof out->etag &&
+        strlen(line + 1) < sizeof out->modified) {
+        memcpy(out->etag, value.data, (size_t)(line - value.data));
+        strcpy(out->modified, line + 1);
+    }
+    buf_release(&key);
+    buf_release(&value);
+    return ok;
 }
 
 bool store_pass(struct store *s, struct err *err)

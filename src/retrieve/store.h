@@ -62,6 +62,16 @@ bool store_remove(struct store *s, int64_t id, struct err *err) CRIA_CHECK;
 bool store_pass(struct store *s, struct err *err) CRIA_CHECK;
 bool store_sweep(struct store *s, const char *root, int64_t *n_removed, struct err *err) CRIA_CHECK;
 
+/* What a server said by which its page can be told from a newer one. Kept while the document is. */
+struct validators {
+    char etag[256], modified[64]; /* "" without */
+};
+/* Longer ones are not kept. */
+bool store_set_validators(struct store *s, const char *path, const char *etag, const char *modified,
+                          struct err *err) CRIA_CHECK;
+bool store_get_validators(struct store *s, const char *path, struct validators *out,
+                          struct err *err) CRIA_CHECK;
+
 /* In order of path, until fn returns false. */
 bool store_each_document(struct store *s, bool (*fn)(void *user, const struct document *d),
                          void *user, struct err *err) CRIA_CHECK;
