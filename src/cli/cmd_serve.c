@@ -92,7 +92,7 @@ static const struct option options[] = {
     {"pooling",    0,  "NAME",      OPT_NAME, 0,  0,     "mean",      pooling_names, false, "how /v1/embeddings makes one vector of a text's states"},
     {"alias",      0,  "NAME",      OPT_STR,  0,  0,     NULL,        NULL,   true,  "another name of the model in requests"},
     {"lora-dir",   0,  "DIR",       OPT_STR,  0,  0,     NULL,        NULL,   false, "let who may ask load adapters from this directory (/v1/load_lora_adapter), and unload any"},
-    {"keys",       0,  "FILE",      OPT_FILE, 0,  0,     NULL,        NULL,   false, "who may ask: lines NAME SHA256 [REQUESTS/MIN [TOKENS/MIN]]; read again when it changes"},
+    {"keys",       0,  "FILE",      OPT_FILE, 0,  0,     NULL,        NULL,   false, "who may ask: lines NAME SHA256 [REQUESTS/MIN [TOKENS/MIN [PRIORITY]]]; read again when it changes"},
     {"insecure",   0,  NULL,        OPT_FLAG, 0,  0,     NULL,        NULL,   false, "allow an address that others can reach without --keys"},
     {"store",      0,  "FILE",      OPT_FILE, 0,  0,     NULL,        NULL,   false, "database to keep responses and chats (/chats) in, made if it is not there; without it responses are kept in memory"},
     {"store-mb",   0,  "MB",        OPT_INT,  1,  1000000, "1000",    NULL,   false, "most it may take; when it is full, the responses used longest ago go"},

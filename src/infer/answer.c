@@ -34,6 +34,7 @@ static struct engine_event event_of(const struct request *r, int32_t i_answer)
         .text = "",
         .n_prompt = r->params.n_prompt,
         .n_cached = r->n_cached,
+        .n_same = r->n_same,
         .n_prompt_done = r->params.n_prompt,
     };
 }
@@ -111,6 +112,7 @@ void answer_tell_score(struct answer *a, int32_t pos, const float *logits)
 static void leave(struct engine *e, struct request *r)
 {
     if (--r->n_left > 0) return;
+    fair_leave(r);
     e->n_pages_committed -= r->n_pages;
     e->cell_used[r->handle % N_CANCEL_CELLS] = 0;
     request_free(e, r);

@@ -197,8 +197,7 @@ static void free_requests(struct engine *e)
         if (r && --r->n_left == 0) request_free(e, r);
         buf_release(&e->slot[i].held);
     }
-    for (int32_t i = 0; i < e->n_queued; i++)
-        request_free(e, e->queue[(e->queue_begin + i) % ENGINE_MAX_QUEUE]);
+    for (int32_t i = 0; i < e->n_queued; i++) request_free(e, engine_queued(e, i));
 }
 
 void engine_free(struct engine *e)
@@ -251,6 +250,7 @@ int64_t engine_submit(struct engine *e, const struct request_params *p, struct e
     }
     struct request *r = request_new(e, p, err);
     if (!r) return 0;
+    fair_enter(e, r);
     e->queue[(e->queue_begin + e->n_queued++) % ENGINE_MAX_QUEUE] = r;
     return r->handle;
 }

@@ -79,6 +79,9 @@ struct engine_event {
     bool is_prompt;                /* `token` is one of the prompt: see score_from */
     const float *embedding; /* [d_model] of length 1, in the last event of a request with pooling */
     int32_t n_prompt, n_cached, n_generated;
+    /* Where the prompt left the cached one that it is like for longest: so many tokens are the
+     * same and the next is another. 0: it has left none. */
+    int32_t n_same;
     int32_t n_drafted, n_accepted; /* tokens guessed ahead so far, and how many came true */
     /* The prompt's progress, for events before the first token (token -1, n_text 0). */
     int32_t n_prompt_done;
@@ -121,6 +124,10 @@ struct request_params {
      * no stops; the prompt is not kept in the prefix cache. */
     enum pooling pooling;
     struct lora *adapter; /* held while the request lives; NULL: the engine's, see below */
+    /* Who asks, any number: requests wait fairly between clients, by the tokens that each has had.
+     * A lower priority number goes first; both as fair.c says. */
+    int64_t client;
+    int32_t priority;
     engine_listener *listener;
     void *user;
 };

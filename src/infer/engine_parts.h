@@ -28,7 +28,8 @@ enum {
     ENGINE_MAX_SEQS = 256,
     ENGINE_MAX_QUEUE = 1024,
     N_CANCEL_CELLS = 2048, /* above queue and slots together: live handles never share a cell */
-    N_MORE_PREFIXES = 7,   /* ended lines kept beyond one per slot */
+    FAIR_MAX_CLIENTS = ENGINE_MAX_QUEUE + ENGINE_MAX_SEQS,
+    N_MORE_PREFIXES = 7, /* ended lines kept beyond one per slot */
     /* A larger batch goes another way through the kernels (tensor/cpu/linear.h, FEW). */
     ENGINE_FEW_TOK = ENGINE_MAX_DRAFT + 1,
 };
@@ -46,8 +47,24 @@ struct prefix {
     int64_t last_used;
 };
 
+/* Somebody who has requests here, or had; see fair.c. */
+struct fair_client {
+    int64_t id;
+    int64_t n_tok;  /* that it has had */
+    int32_t n_live; /* requests that wait or run; it keeps its place meanwhile */
+};
+
+struct fair {
+    struct fair_client client[FAIR_MAX_CLIENTS];
+    int32_t n_clients;
+    int64_t clock;   /* n_tok of who was admitted last, never less than before */
+    int64_t n_turns; /* requests admitted */
+    int64_t held;    /* handle of the request that is next until it has room; 0: none */
+};
+
 struct request {
     int64_t handle;
+    struct fair_client *client;
     struct request_params params; /* prompt, stop and sampling.bias are not valid after submit */
     int32_t *prompt;
     struct stops stops;
@@ -58,6 +75,7 @@ struct request {
     struct pool pool;              /* with params.pooling */
     int32_t n_left;                /* answers that have not ended */
     int32_t n_cached;              /* prompt tokens found in the cache */
+    int32_t n_same;                /* where a cached line broke off, see engine_event; 0: none */
     bool is_cancelled;
 };
 
@@ -112,6 +130,7 @@ struct engine {
 
     struct request *queue[ENGINE_MAX_QUEUE]; /* ring */
     int32_t queue_begin, n_queued;
+    struct fair fair;
     int64_t last_handle;
     uint8_t cell_used[N_CANCEL_CELLS];
     _Atomic int64_t cell[N_CANCEL_CELLS]; /* the handle that is to be cancelled */
@@ -128,11 +147,28 @@ struct engine {
     _Atomic int64_t told_prompt, told_generated, told_drafted, told_accepted;
 };
 
+/* The i-th of the waiting requests, in order of arrival. */
+static inline struct request *engine_queued(const struct engine *e, int32_t i)
+{
+    return e->queue[(e->queue_begin + i) % ENGINE_MAX_QUEUE];
+}
+
 /* ---- request.c ---- */
 /* Checks, copies, and makes the samplers; handle and pages are set. NULL: see engine_submit(). */
 struct request *request_new(struct engine *e, const struct request_params *p, struct err *err);
 void request_free(struct engine *e, struct request *r); /* NULL is fine */
 bool request_is_cancelled(const struct engine *e, const struct request *r);
+
+/* ---- fair.c ---- */
+/* A request comes into the queue; the last that is heard of it. */
+void fair_enter(struct engine *e, struct request *r);
+void fair_leave(struct request *r);
+/* Its client has had so many tokens more (or fewer than was thought). */
+void fair_charge(struct request *r, int64_t n_tok);
+/* Which of the waiting requests, of which there is one at least, is next. */
+int32_t fair_next(struct engine *e);
+/* That one has been admitted. */
+void fair_taken(struct engine *e, const struct request *r);
 
 /* ---- answer.c ---- */
 /* Begins answer `i` of `r` in a free slot; its line is still empty. */
@@ -170,10 +206,12 @@ void masks_release(struct engine *e);
 bool prefix_init(struct engine *e, struct err *err) CRIA_CHECK;
 void prefix_release(struct engine *e);
 /* Opens a sequence for `line` (which has its ids), shared with the longest cached or running line
- * that begins like it; returns how many positions it holds already, at most n_shareable. */
-int32_t prefix_open(struct engine *e, struct line *line);
+ * that begins like it; returns how many positions it holds already, at most n_shareable.
+ * *n_same: how many ids are the same as of a line that goes on with others; 0: there is none, or
+ * one that does not break off is as long. */
+int32_t prefix_open(struct engine *e, struct line *line, int32_t *n_same);
 /* The same for one that is open and holds n_held positions, if there is more to be had by now. */
-int32_t prefix_extend(struct engine *e, struct line *line, int32_t n_held);
+int32_t prefix_extend(struct engine *e, struct line *line, int32_t n_held, int32_t *n_same);
 /* How many ids two lists have in common at their beginning, at most n. */
 int32_t prefix_common(const int32_t *a, const int32_t *b, int32_t n);
 /* A sequence that shares the first n_tok positions of `src`. */

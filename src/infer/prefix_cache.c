@@ -102,6 +102,29 @@ static int32_t held_of(const struct engine *e, const struct line *line, const st
     return prefix_common(line->ids, other->ids, n);
 }
 
+/* The longest beginning that `line` shares with one that goes on otherwise, *n_same, and with one
+ * that does not, *n_whole. */
+static void compare(const struct line *line, const struct line *other, int32_t *n_same,
+                    int32_t *n_whole)
+{
+    if (other == line || other->seq < 0 || other->adapter != line->adapter) return;
+    const int32_t n_most = other->n_ids < line->n_ids ? other->n_ids : line->n_ids;
+    const int32_t n = prefix_common(line->ids, other->ids, n_most);
+    int32_t *longest = n < n_most ? n_same : n_whole;
+    if (n > *longest) *longest = n;
+}
+
+/* Why there is no more of `line` in the cache: see prefix_open(). */
+static int32_t find_same(const struct engine *e, const struct line *line)
+{
+    int32_t n_same = 0, n_whole = 0;
+    for (int32_t i = 0; i < e->n_prefixes; i++)
+        compare(line, &e->prefix[i].line, &n_same, &n_whole);
+    for (int32_t i = 0; i < e->n_order; i++)
+        compare(line, &e->slot[e->order[i]].line, &n_same, &n_whole);
+    return n_same > n_whole ? n_same : 0;
+}
+
 /* The sequence that holds the most of `line`, if that is more than n_best; the new n_best. */
 static int32_t find_longest(struct engine *e, const struct line *line, int32_t n_best, int32_t *src)
 {
@@ -119,17 +142,19 @@ static int32_t find_longest(struct engine *e, const struct line *line, int32_t n
     return n_best;
 }
 
-int32_t prefix_open(struct engine *e, struct line *line)
+int32_t prefix_open(struct engine *e, struct line *line, int32_t *n_same)
 {
     int32_t src = -1;
+    *n_same = find_same(e, line);
     const int32_t n = find_longest(e, line, 0, &src);
     line->seq = prefix_fork(e, src, n);
     return n;
 }
 
-int32_t prefix_extend(struct engine *e, struct line *line, int32_t n_held)
+int32_t prefix_extend(struct engine *e, struct line *line, int32_t n_held, int32_t *n_same)
 {
     int32_t src = -1;
+    *n_same = find_same(e, line);
     const int32_t n = find_longest(e, line, n_held, &src);
     if (src < 0) return n_held;
     /* first closed: there are just as many sequences as may be open */

@@ -2,11 +2,11 @@
  *
  * scheduler.c - one step: who is in the batch, and what becomes of its logits.
  *
- * A step is: cancelled requests end; waiting ones are admitted in order of arrival while slots and
- * pages suffice (a large one is not overtaken, or it would starve); every answer that has its next
- * token puts it into the batch, then unread prompts fill what room is left, oldest first; the
- * batch runs; whoever has logits picks a token. So a long prompt slows the others down by at most
- * the time of one full batch, and never stops them.
+ * A step is: cancelled requests end; waiting ones are admitted, fairly between clients (fair.c),
+ * while slots and pages suffice; every answer that has its next token puts it into the batch, then
+ * unread prompts fill what room is left, oldest first; the batch runs; whoever has logits picks a
+ * token. So a long prompt slows the others down by at most the time of one full batch, and never
+ * stops them.
  *
  * Prompts that come together and begin alike are read once: the later ones wait until the first has
  * read what they share, and go on from its pages (16 chats over one system message of 2,000 tokens
@@ -43,16 +43,11 @@ static void compact(struct engine *e)
     e->n_order = n;
 }
 
-static struct request *queued(const struct engine *e, int32_t i)
-{
-    return e->queue[(e->queue_begin + i) % ENGINE_MAX_QUEUE];
-}
-
 /* Takes the i-th out; the others keep their order. */
 static struct request *dequeue(struct engine *e, int32_t i)
 {
-    struct request *r = queued(e, i);
-    for (; i > 0; i--) e->queue[(e->queue_begin + i) % ENGINE_MAX_QUEUE] = queued(e, i - 1);
+    struct request *r = engine_queued(e, i);
+    for (; i > 0; i--) e->queue[(e->queue_begin + i) % ENGINE_MAX_QUEUE] = engine_queued(e, i - 1);
     e->queue_begin = (e->queue_begin + 1) % ENGINE_MAX_QUEUE;
     e->n_queued--;
     return r;
@@ -65,7 +60,7 @@ static void sweep_cancelled(struct engine *e)
             answer_end(e, nth(e, i), FINISH_CANCEL, NULL);
     compact(e);
     for (int32_t i = 0; i < e->n_queued;)
-        if (request_is_cancelled(e, queued(e, i)))
+        if (request_is_cancelled(e, engine_queued(e, i)))
             request_end(e, dequeue(e, i), FINISH_CANCEL, NULL);
         else
             i++;
@@ -109,7 +104,9 @@ static bool waits_for_lead(struct engine *e, int32_t i)
         const struct answer *b = &e->slot[a->lead];
         const bool is_there = b->req && b->req->handle == a->lead_handle;
         if (is_there && b->n_fed < a->n_lead) return true;
-        a->n_fed = a->req->n_cached = prefix_extend(e, &a->line, a->n_fed);
+        const int32_t n_before = a->n_fed;
+        a->n_fed = a->req->n_cached = prefix_extend(e, &a->line, a->n_fed, &a->req->n_same);
+        fair_charge(a->req, (int64_t)n_before - a->n_fed);
         a->n_lead = 0;
         if (!is_there) choose_lead(e, i); /* it ended early: another may go on in its place */
     }
@@ -119,19 +116,23 @@ static bool waits_for_lead(struct engine *e, int32_t i)
 static void admit(struct engine *e)
 {
     while (e->n_queued > 0) {
-        struct request *r = queued(e, 0);
+        if (e->n_order == e->n_seqs) return; /* whose turn it is shows when there is room */
+        const int32_t next = fair_next(e);
+        struct request *r = engine_queued(e, next);
         const int32_t n = r->params.n_answers;
         if (e->n_order + n > e->n_seqs || e->n_pages_committed + r->n_pages > e->n_pages) return;
-        dequeue(e, 0);
+        dequeue(e, next);
+        fair_taken(e, r);
         e->n_pages_committed += r->n_pages;
         for (int32_t i = 0; i < n; i++) {
             const int32_t slot = free_slot(e);
             struct answer *a = &e->slot[slot];
             answer_begin(e, a, r, i);
-            if (i == 0) a->n_fed = r->n_cached = prefix_open(e, &a->line);
+            if (i == 0) a->n_fed = r->n_cached = prefix_open(e, &a->line, &r->n_same);
             e->order[e->n_order++] = slot;
             if (i == 0) choose_lead(e, e->n_order - 1);
         }
+        fair_charge(r, (int64_t)r->params.n_prompt - r->n_cached);
     }
 }
 
@@ -256,6 +257,7 @@ static bool pick(struct engine *e, struct answer *a, const float *logits, int32_
     a->n_accepted += is_right;
     count(&e->told_accepted, is_right);
     count(&e->told_generated, 1);
+    fair_charge(r, 1);
     answer_take(e, a, &picked);
     return is_right && a->req && !request_is_cancelled(e, a->req);
 }

@@ -81,10 +81,11 @@ typedef void log_fn(const char *fmt, ...);
 static void log_words(const struct exchange *ex, int64_t total_ns, log_fn *log_line)
 {
     const struct exchange_figures *f = &ex->figures;
-    char more[200] = "", unknown[200] = "";
+    char more[240] = "", diverged[40] = "", unknown[200] = "";
+    if (f->n_same > 0) snprintf(diverged, sizeof diverged, " diverged_at=%d", (int)f->n_same);
     if (ex->gen || f->finish)
-        snprintf(more, sizeof more, " prompt=%d cached=%d output=%d first_ms=%.1f finish=%s",
-                 (int)f->n_prompt, (int)f->n_cached, (int)f->n_generated, ms(f->first_ns),
+        snprintf(more, sizeof more, " prompt=%d cached=%d%s output=%d first_ms=%.1f finish=%s",
+                 (int)f->n_prompt, (int)f->n_cached, diverged, (int)f->n_generated, ms(f->first_ns),
                  f->finish ? f->finish : "none");
     if (f->unknown[0]) snprintf(unknown, sizeof unknown, " ignored=%s", f->unknown);
     log_line("request id=%s key=%s method=%s path=%s status=%d ms=%.1f%s%s", ex->id,
@@ -109,6 +110,7 @@ static void log_object(const struct exchange *ex, int64_t total_ns, log_fn *log_
     if (ex->gen || f->finish) {
         json_key_int(&w, "prompt", f->n_prompt);
         json_key_int(&w, "cached", f->n_cached);
+        if (f->n_same > 0) json_key_int(&w, "diverged_at", f->n_same);
         json_key_int(&w, "output", f->n_generated);
         json_key_float(&w, "first_ms", (float)ms(f->first_ns));
         json_key_cstring(&w, "finish", f->finish);

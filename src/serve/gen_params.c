@@ -17,6 +17,7 @@
 
 #include "base/checked.h"
 #include "infer/stops.h"
+#include "serve/keys.h"
 
 enum { MAX_ANSWERS = 256 }; /* the engine's most; n_seqs is checked besides */
 
@@ -167,6 +168,7 @@ static bool read_parallel(void *out, struct json v, const char *name, struct ref
         {"stream", FIELD_BOOL, 0, 0, AT(is_stream), NULL},                                         \
         {"stream_options", FIELD_OTHER, 0, 0, 0, read_stream_options},                             \
         {"ignore_eos", FIELD_BOOL, 0, 0, AT(ignores_eos), NULL},                                   \
+        {"priority", FIELD_INT, -KEY_MAX_PRIORITY, KEY_MAX_PRIORITY, AT(priority), NULL},          \
         {"user", FIELD_IGNORED, 0, 0, 0, NULL}, {"store", FIELD_IGNORED, 0, 0, 0, NULL},           \
         {"metadata", FIELD_IGNORED, 0, 0, 0, NULL},                                                \
         {"service_tier", FIELD_IGNORED, 0, 0, 0, NULL},                                            \
@@ -275,6 +277,7 @@ bool gen_fields_read(enum gen_api api, struct json body, struct gen_params *p, s
         .n = 1,
         .max_tokens = -1,
         .max_completion_tokens = -1,
+        .priority = GEN_NO_PRIORITY,
     };
     form_init(&p->form);
     tools_init(&p->tools);

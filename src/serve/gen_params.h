@@ -24,6 +24,7 @@ struct gen_model gen_model(const struct model *m, int32_t n_ctx, int32_t n_seqs)
 enum chat_tool_form gen_tool_form(const struct gen_model *m);
 
 #define GEN_MAX_PROMPTS 128
+#define GEN_NO_PRIORITY INT32_MIN
 
 struct gen_params {
     struct sampler_params sampling;
@@ -38,6 +39,7 @@ struct gen_params {
     bool wants_logprobs;
     int32_t top_logprobs;
     int32_t best_of;
+    int32_t priority; /* GEN_NO_PRIORITY: not said */
     bool is_stream, has_usage, echoes, ignores_eos;
     const char *model; /* NULL: not said */
     struct form form;

@@ -76,6 +76,7 @@ static struct generation *gen_new(struct exchange *ex, enum gen_api api)
     g->server = s;
     g->api = api;
     g->wording = wordings[api];
+    g->job.params = request_defaults();
     vault_job_init(&g->stored, VAULT_GET_CHAIN, ex->key_name, "");
     cited_init(&g->cited);
     g->created_s = (int64_t)time(NULL);
@@ -104,7 +105,6 @@ static void fill_job(struct generation *g)
 {
     const struct gen_params *p = &g->params;
     struct job *job = &g->job;
-    job->params = request_defaults();
     job->params.n_predict = p->max_tokens;
     job->params.n_answers = p->n;
     job->params.sampling = p->sampling;
@@ -296,7 +296,7 @@ static void begin(struct exchange *ex, enum gen_api api, bool is_count, const vo
     /* whose first and last events hold what was asked */
     if (g->wording->keeps_text) ex->max_unread += 4 * n_bytes;
     memcpy(g->key_name, ex->key_name, sizeof g->key_name);
-    bool ok = server_has_room(s, &r);
+    bool ok = server_has_room(s, g->key_name, &r);
     if (ok) g->body = body_parse(body, n_bytes, MAX_BODY_BYTES, &r);
     ok = ok && g->body;
     if (ok && g->wording->shape)
@@ -393,6 +393,7 @@ static void hear_text(struct generation *g, const struct worker_event *ev)
     note_times(g, c, ev);
     c->n_generated = ev->n_generated;
     c->n_cached = ev->n_cached;
+    c->n_same = ev->n_same;
     if (ev->finish != FINISH_NONE) c->finish = ev->finish;
     if (ev->i_stop >= 0) c->i_stop = ev->i_stop;
     if (!g->ex) return;
@@ -408,6 +409,8 @@ static void sum_up(struct generation *g)
         /* the answers of one prompt found the same */
         if (i % g->params.n == 0) g->n_cached += g->choice[i].n_cached;
     }
+    /* of several prompts, nobody would know which one is meant */
+    if (g->n_prompts == 1) g->n_same = g->choice[0].n_same;
     g->server->metrics.n_cached_tok += g->n_cached;
     if (g->server->keys && g->key_name[0]) {
         const int key = keys_named(g->server->keys, g->key_name);
@@ -446,6 +449,7 @@ static void finish(struct generation *g, const struct refusal *r)
     const bool is_bad = r->kind != REFUSAL_NONE;
     ex->figures.n_prompt = g->n_prompt;
     ex->figures.n_cached = g->n_cached;
+    ex->figures.n_same = g->n_same;
     ex->figures.n_generated = g->n_generated;
     ex->figures.finish = is_bad ? "error" : word_finish(&g->choice[0]);
     if (is_bad && r->kind == REFUSAL_SERVER) log_warn("request %s: %s", ex->id, r->text);

@@ -33,7 +33,7 @@ struct choice {
     size_t n_chars; /* of the tokens in logprobs */
     enum finish finish;
     int32_t i_stop; /* the stop string that ended it, -1: none */
-    int32_t n_generated, n_cached;
+    int32_t n_generated, n_cached, n_same;
     int64_t last_ns; /* of its newest token */
 };
 
@@ -67,6 +67,7 @@ struct generation {
     struct choice *choice;
     int32_t n_prompts, n_choices;
     int32_t n_prompt, n_cached, n_generated; /* tokens, summed up at the end */
+    int32_t n_same; /* where the prompt left what was cached (engine_event); 0: it has not */
 };
 
 /* What a choice says next. */

@@ -66,7 +66,8 @@ static bool read_body(struct generation *g, struct json body, struct refusal *r)
     if (tools_are_offered(&g->params.tools) && !g->wording->has_calls)
         return refuse(r, REFUSAL_UNSUPPORTED, "tools",
                       "tools: this path does not do them; use /v1/chat/completions");
-    return server_choose_model(s, g->params.model, &g->adapter, r) && read_prompts(g, r);
+    return server_rank(s, g->key_name, g->params.priority, &g->job.params, r) &&
+           server_choose_model(s, g->params.model, &g->adapter, r) && read_prompts(g, r);
 }
 
 /* ---- bodies with sources ---- */

@@ -27,7 +27,7 @@
 #include "base/file.h"
 #include "base/log.h"
 
-enum { MAX_FILE_BYTES = 4 << 20, MAX_LINE_WORDS = 4 };
+enum { MAX_FILE_BYTES = 4 << 20, MAX_LINE_WORDS = 5 };
 
 struct bucket {
     double per_minute; /* 0: no limit */
@@ -39,6 +39,7 @@ struct key {
     char name[KEY_NAME_BYTES];
     uint8_t hash[SHA256_DIGEST_LENGTH];
     struct bucket requests, tokens;
+    int32_t priority; /* the lowest number that its requests may have */
 };
 
 struct keys {
@@ -77,6 +78,15 @@ static bool parse_quota(const char *word, struct bucket *b)
     return end != word && !*end && b->per_minute >= 0 && b->per_minute <= 1e12;
 }
 
+static bool parse_priority(const char *word, int32_t *priority)
+{
+    char *end = NULL;
+    const long v = strtol(word, &end, 10);
+    if (end == word || *end || v < -KEY_MAX_PRIORITY || v > KEY_MAX_PRIORITY) return false;
+    *priority = (int32_t)v;
+    return true;
+}
+
 static bool is_name(const char *word)
 {
     if (strlen(word) >= KEY_NAME_BYTES) return false;
@@ -96,10 +106,11 @@ static bool parse_line(struct keys *k, char *line, const char *name, int i_line,
     struct key key = {0};
     if (n < 2 || n > MAX_LINE_WORDS || !is_name(word[0]) || !parse_hash(word[1], key.hash) ||
         (n > 2 && !parse_quota(word[2], &key.requests)) ||
-        (n > 3 && !parse_quota(word[3], &key.tokens)))
+        (n > 3 && !parse_quota(word[3], &key.tokens)) ||
+        (n > 4 && !parse_priority(word[4], &key.priority)))
         return err_set(err, ERR_FORMAT,
-                       "%s: line %d is not: NAME SHA256 [REQUESTS/MIN [TOKENS/MIN]]; make the hash "
-                       "with: printf %%s KEY | sha256sum",
+                       "%s: line %d is not: NAME SHA256 [REQUESTS/MIN [TOKENS/MIN [PRIORITY]]]; "
+                       "make the hash with: printf %%s KEY | sha256sum",
                        name, i_line);
     memcpy(key.name, word[0], strlen(word[0]));
     if (keys_named(k, key.name) >= 0)
@@ -225,6 +236,7 @@ int keys_find(const struct keys *k, const char *key, size_t n_bytes)
 }
 
 const char *key_name(const struct keys *k, int i) { return k->key[i].name; }
+int32_t key_priority(const struct keys *k, int i) { return k->key[i].priority; }
 int keys_count(const struct keys *k) { return k->n; }
 
 int keys_named(const struct keys *k, const char *name)

@@ -132,10 +132,12 @@ void reading_begin(struct exchange *ex, const struct reading_kind *kind, const v
     struct unknown_fields unknown = {0};
     struct reading *rd = reading_new(ex, kind);
     bool ok = rd || refuse(&r, REFUSAL_SERVER, NULL, "no memory for the request");
-    ok = ok && server_has_room(s, &r);
+    if (rd) memcpy(rd->key_name, ex->key_name, sizeof rd->key_name);
+    ok = ok && server_has_room(s, ex->key_name, &r);
     if (ok) rd->body = body_parse(body, n_bytes, MAX_BODY_BYTES, &r);
     if (ok) rd->job.params = request_defaults();
-    ok = ok && rd->body && kind->read(rd, json_root(rd->body), &unknown, &r);
+    ok = ok && rd->body && kind->read(rd, json_root(rd->body), &unknown, &r) &&
+         server_rank(s, ex->key_name, GEN_NO_PRIORITY, &rd->job.params, &r);
     memcpy(ex->figures.unknown, unknown.names, sizeof ex->figures.unknown);
     if (!ok) {
         if (rd) reading_free(rd);
@@ -149,7 +151,6 @@ void reading_begin(struct exchange *ex, const struct reading_kind *kind, const v
     rd->job.user = rd;
     rd->ex = ex;
     ex->reading = rd;
-    memcpy(rd->key_name, ex->key_name, sizeof rd->key_name);
     worker_submit(s->worker, &rd->job);
 }
 

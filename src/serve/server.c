@@ -9,7 +9,8 @@
  *
  * Begin reading at serve_run().
  */
-#include "serve/server.h"
+#include "serve/generation.h"
+#include "serve/reading.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -42,15 +43,50 @@ enum {
 
 /* ---- what requests are measured against ---- */
 
-bool server_has_room(struct server *s, struct refusal *r)
+/* Requests of a key that the model works on. */
+static int32_t n_of_key(const struct server *s, const char *name)
 {
-    const int32_t n_seqs = s->gen_model.n_seqs;
-    if (s->n_gens <= n_seqs + s->opt->max_queue) return true; /* this one counts already */
+    int32_t n = 0;
+    for (const struct generation *g = s->gen_first; g; g = g->next)
+        n += strcmp(g->key_name, name) == 0;
+    for (const struct reading *rd = s->reading_first; rd; rd = rd->next)
+        n += strcmp(rd->key_name, name) == 0;
+    return n;
+}
+
+bool server_has_room(struct server *s, const char *key_name, struct refusal *r)
+{
+    const int32_t n_seqs = s->gen_model.n_seqs, n_most = n_seqs + s->opt->max_queue;
+    const int32_t n_key_most = n_seqs + (s->opt->max_queue + 1) / 2;
     const double wait = metrics_mean_s(&s->metrics) * s->n_gens / n_seqs;
-    refuse(r, REFUSAL_BUSY, NULL, "%d requests are running or waiting already; try again later",
-           s->n_gens - 1);
-    r->retry_s = wait < 1 ? 1 : wait > 60 ? 60 : (int)wait;
-    return false;
+    bool has_room = true;
+    if (s->n_gens > n_most) /* this one counts already */
+        has_room =
+            refuse(r, REFUSAL_BUSY, NULL,
+                   "%d requests are running or waiting already; try again later", s->n_gens - 1);
+    else if (s->keys && keys_count(s->keys) > 1 && s->n_gens > n_key_most &&
+             n_of_key(s, key_name) > n_key_most)
+        has_room = refuse(r, REFUSAL_BUSY, NULL,
+                          "key %s has %d requests running or waiting, the most that one key may of "
+                          "%d; try again later",
+                          key_name, (int)n_key_most, (int)n_most);
+    if (!has_room) r->retry_s = wait < 1 ? 1 : wait > 60 ? 60 : (int)wait;
+    return has_room;
+}
+
+bool server_rank(const struct server *s, const char *key_name, int32_t wanted,
+                 struct request_params *p, struct refusal *r)
+{
+    const int key = s->keys && key_name[0] ? keys_named(s->keys, key_name) : -1;
+    const int32_t least = key >= 0 ? key_priority(s->keys, key) : -KEY_MAX_PRIORITY;
+    uint64_t id = 0xcbf29ce484222325; /* FNV-1a */
+    for (const char *c = key_name; *c; c++) id = (id ^ (unsigned char)*c) * 0x100000001b3;
+    p->client = (int64_t)id;
+    p->priority = wanted == GEN_NO_PRIORITY ? (least > 0 ? least : 0) : wanted;
+    return p->priority >= least ||
+           refuse(r, REFUSAL_VALUE, "priority",
+                  "priority: %d; the requests of key %s may have %d or more (lower goes first)",
+                  (int)p->priority, key_name, (int)least);
 }
 
 bool server_is_model(const struct server *s, const char *name)

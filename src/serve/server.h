@@ -91,8 +91,13 @@ struct server {
 };
 
 /* ---- server.c ---- */
-/* False, and when to come again, if the queue is full; the asking request counts already. */
-bool server_has_room(struct server *s, struct refusal *r);
+/* False, and when to come again, if the queue is full or the key has its share of it; the asking
+ * request counts already. `key_name` "": there are no keys. */
+bool server_has_room(struct server *s, const char *key_name, struct refusal *r);
+/* Says in `p` who asks, and how urgent it is: `wanted`, or GEN_NO_PRIORITY, as far as the key
+ * allows. */
+bool server_rank(const struct server *s, const char *key_name, int32_t wanted,
+                 struct request_params *p, struct refusal *r) CRIA_CHECK;
 /* Whether a request may call the model itself so; NULL and "" do. */
 bool server_is_model(const struct server *s, const char *name);
 /* Lets go of *adapter, if any, and takes the one that a request names, NULL for the model itself.
@@ -163,7 +168,7 @@ struct exchange {
     struct lookup *lookup;
     /* for the log */
     struct exchange_figures {
-        int32_t n_prompt, n_cached, n_generated;
+        int32_t n_prompt, n_cached, n_same, n_generated;
         int64_t first_ns; /* of the first token, after begin_ns; 0: none */
         const char *finish;
         char unknown[160];

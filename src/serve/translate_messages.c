@@ -318,6 +318,7 @@ static const struct field fields[] = {
     {"tool_choice",      FIELD_JSON,    0, 0,  AT(tool_choice), NULL},
     {"output_config",    FIELD_JSON,    0, 0,  AT(format),      NULL},
     {"seed",             FIELD_COPIED,  0, 0,  0,               NULL},
+    {"priority",         FIELD_COPIED,  0, 0,  0,               NULL},
     {"thinking",         FIELD_OTHER,   0, 0,  0,               read_thinking},
     {"mcp_servers",      FIELD_REFUSED, 0, 0,  0,               NULL},
     {"container",        FIELD_REFUSED, 0, 0,  0,               NULL},

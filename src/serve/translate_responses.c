@@ -340,6 +340,7 @@ static const struct field fields[] = {
     {"seed",                  FIELD_COPIED,    0, 0,             0,               NULL},
     {"stop",                  FIELD_COPIED,    0, 0,             0,               NULL},
     {"ignore_eos",            FIELD_COPIED,    0, 0,             0,               NULL},
+    {"priority",              FIELD_COPIED,    0, 0,             0,               NULL},
     {"background",            FIELD_REFUSED,   0, 0,             0,               NULL},
     {"conversation",          FIELD_REFUSED,   0, 0,             0,               NULL},
     {"prompt",                FIELD_REFUSED,   0, 0,             0,               NULL},

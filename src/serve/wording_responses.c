@@ -78,6 +78,7 @@ static void write_usage(struct json_writer *w, const struct generation *g)
     json_key(w, "input_tokens_details");
     json_object(w);
     json_key_int(w, "cached_tokens", g->n_cached);
+    if (g->n_same > 0) json_key_int(w, "diverged_at_token", g->n_same);
     json_end(w);
     json_key_int(w, "output_tokens", g->n_generated);
     json_key(w, "output_tokens_details");

@@ -102,6 +102,7 @@ static struct worker_event *event_new(const struct engine_event *ev, const struc
         .is_prompt = ev->is_prompt,
         .n_prompt = ev->n_prompt,
         .n_cached = ev->n_cached,
+        .n_same = ev->n_same,
         .n_generated = ev->n_generated,
         .at_ns = clock_ns(),
         .text = (char *)(out + 1),

@@ -32,6 +32,7 @@ struct worker_event {
     enum finish finish;
     int32_t i_stop;                          /* the stop string that ended it, -1: none */
     int32_t n_prompt, n_cached, n_generated; /* of this part and answer */
+    int32_t n_same;                          /* as in engine_event */
     int64_t at_ns;
     bool is_prompt;          /* `token` is the prompt's (score_from) */
     struct sampled *sampled; /* NULL without log-probabilities */

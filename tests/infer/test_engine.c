@@ -24,7 +24,7 @@ struct heard {
     size_t n_text;
     enum finish finish;
     char stop_text[64];
-    int32_t n_cached, n_generated, n_last_events;
+    int32_t n_cached, n_same, n_generated, n_last_events;
     float logprob_sum;
     int32_t most_prompt_done;
 };
@@ -55,6 +55,7 @@ static bool listen(void *user, const struct engine_event *ev)
         h->most_prompt_done = ev->n_prompt_done;
     }
     h->n_cached = ev->n_cached;
+    h->n_same = ev->n_same;
     h->n_generated = ev->n_generated;
     if (ev->finish) {
         h->finish = ev->finish;
@@ -211,17 +212,20 @@ static void test_a_known_beginning_is_not_read_again(void **state)
     struct request_params p = greedy(ids, 60, 10, &ear);
     const struct heard first = alone(f->e, &p);
     assert_int_equal(first.n_cached, 0);
+    assert_int_equal(first.n_same, 0); /* there was nothing to be like */
     /* the same prompt: all but its last token; the next turn: prompt and answer, less the last
      * token, which was never fed */
     memset(&ear, 0, sizeof ear);
     assert_ok(engine_run(f->e, &p, &err), &err);
     assert_int_equal(ear.answer[0].n_cached, 59);
+    assert_int_equal(ear.answer[0].n_same, 0);
     check_same(&ear.answer[0], &first, 0);
     memcpy(ids + 60, first.ids, 10 * sizeof *ids);
     memset(&ear, 0, sizeof ear);
     p.n_prompt = 80;
     assert_ok(engine_run(f->e, &p, &err), &err);
     assert_int_equal(ear.answer[0].n_cached, 69);
+    assert_int_equal(ear.answer[0].n_same, 0); /* it went on from the end of what was cached */
     const struct heard fresh = alone(f->e, &p);
     check_same(&ear.answer[0], &fresh, 1);
     /* another beginning */
@@ -229,6 +233,19 @@ static void test_a_known_beginning_is_not_read_again(void **state)
     memset(&ear, 0, sizeof ear);
     assert_ok(engine_run(f->e, &p, &err), &err);
     assert_int_equal(ear.answer[0].n_cached, 30);
+    assert_int_equal(ear.answer[0].n_same, 30);
+    /* and one that shares nothing but breaks off there; then one that ends before it would */
+    ids[0] = 2;
+    memset(&ear, 0, sizeof ear);
+    assert_ok(engine_run(f->e, &p, &err), &err);
+    assert_int_equal(ear.answer[0].n_cached, 0);
+    assert_int_equal(ear.answer[0].n_same, 0);
+    ids[0] = 1;
+    memset(&ear, 0, sizeof ear);
+    p.n_prompt = 25;
+    assert_ok(engine_run(f->e, &p, &err), &err);
+    assert_int_equal(ear.answer[0].n_cached, 24);
+    assert_int_equal(ear.answer[0].n_same, 0);
     check_all_free(f->e, f->n_free);
 }
 
@@ -265,6 +282,7 @@ static void test_a_beginning_that_comes_together_is_read_once(void **state)
         /* the first batch has read 32 of them */
         assert_int_equal(ears[1].answer[0].n_cached, is_cut ? 32 : 60);
         assert_int_equal(ears[2].answer[0].n_cached, 60);
+        assert_int_equal(ears[2].answer[0].n_same, 60);
         assert_int_equal(engine_status(f->e).n_prompt - n_before, is_cut ? 70 + 10 : 70 + 10 + 10);
         check_all_free(f->e, f->n_free);
     }

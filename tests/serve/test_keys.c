@@ -30,7 +30,12 @@ static const struct parse_case {
     {"a " FOO " x\n",                         -1, "line 1"},
     {"a " FOO " -1\n",                        -1, "line 1"},
     {"a " FOO " nan\n",                       -1, "line 1"},
-    {"a " FOO " 1 2 3\n",                     -1, "line 1"},
+    {"a " FOO " 1 2 -3\nb " BAR " 0 0 1000\n",  2, NULL},
+    {"a " FOO " 1 2 3 4\n",                   -1, "line 1"},
+    {"a " FOO " 1 2 x\n",                     -1, "line 1"},
+    {"a " FOO " 1 2 1.5\n",                   -1, "line 1"},
+    {"a " FOO " 1 2 1001\n",                  -1, "line 1"},
+    {"a " FOO " 1 2 99999999999999999999\n",  -1, "line 1"},
     {"a\"b " FOO "\n",                        -1, "line 1"},
     {"a " FOO "\na " BAR "\n",                -1, "line 2"},
     /* clang-format on */
@@ -67,6 +72,10 @@ static void test_look_up(void **state)
     assert_int_equal(keys_find(k, "", 0), -1);
     assert_int_equal(keys_find(k, FOO, strlen(FOO)), -1); /* the hash is no key */
     assert_string_equal(key_name(k, 1), "b");
+    assert_int_equal(key_priority(k, 1), 0);
+    keys_close(k);
+    k = parse("a " FOO " 0 0 -7\n");
+    assert_int_equal(key_priority(k, 0), -7);
     keys_close(k);
 }
 
