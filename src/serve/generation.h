@@ -14,7 +14,9 @@ enum { CHOICE_LOGPROBS = 4 };
 struct call {
     char id[32];
     const char *name;     /* in the request's body */
-    struct buf arguments; /* JSON; without a stream */
+    struct buf arguments; /* JSON; without a stream, or where texts are kept */
+    size_t text_at;       /* bytes of the choice's text before it */
+    bool is_whole;        /* its arguments are JSON; known where they are kept */
 };
 
 /* One of the n answers to one of the prompts. */
@@ -54,7 +56,9 @@ struct generation {
     struct json_doc *chain, *chat; /* items of earlier turns; the body as a chat's */
     struct vault_job stored;       /* the chain, and in the end the response */
     int32_t n_events;              /* sent so far */
-    int32_t n_opened;              /* items or blocks of the answer that have begun */
+    int32_t n_opened;              /* items or blocks of the answer that have begun, */
+    enum { OPEN_NONE, OPEN_TEXT, OPEN_CALL } open; /* what the newest of them is */
+    size_t text_from;                              /* where its text begins in the choice's */
     struct gen_params params;
     struct cited_ask cited;
     struct find_job find;
@@ -94,7 +98,6 @@ struct wording {
     enum gen_api reads_as;     /* GEN_CHAT or GEN_TEXT */
     const struct shape *shape; /* NULL: its body is read as it is */
     const char *count_object;  /* "object" of a count of tokens, NULL: without */
-    bool has_calls;            /* chunk and whole know calls of functions */
     bool keeps_text;           /* of streams too: their end has it once more */
     /* Opens a stream, or a choice in it; false: nothing does. */
     bool (*first)(struct generation *g, int32_t i_choice, struct buf *out);
@@ -117,6 +120,10 @@ void word_annotations(struct json_writer *w, const struct choice *c, size_t n_ne
 /* The keys of a delta that begins a call or goes on with it; of a message that has calls. */
 void word_call_delta(struct json_writer *w, const struct generation *g, const struct piece *p);
 void word_calls(struct json_writer *w, const struct choice *c);
+/* Calls fn for each stretch of text (i_call -1: bytes [begin, end) of the choice's) and each call
+ * of a whole answer, in order; for one that is empty with an empty text. */
+typedef void word_item_fn(void *user, int32_t i_item, int32_t i_call, size_t begin, size_t end);
+void word_items(const struct choice *c, word_item_fn *fn, void *user);
 
 /* ---- generation.c ---- */
 /* Sends the event of a stream that stands in the server's text. */

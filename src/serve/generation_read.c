@@ -63,9 +63,6 @@ static bool read_body(struct generation *g, struct json body, struct refusal *r)
     struct server *s = g->server;
     const enum gen_api api = g->wording->reads_as;
     if (!gen_params_read(api, &s->gen_model, body, &g->params, r)) return false;
-    if (tools_are_offered(&g->params.tools) && !g->wording->has_calls)
-        return refuse(r, REFUSAL_UNSUPPORTED, "tools",
-                      "tools: this path does not do them; use /v1/chat/completions");
     return server_rank(s, g->key_name, g->params.priority, &g->job.params, r) &&
            server_choose_model(s, g->params.model, &g->adapter, r) && read_prompts(g, r);
 }

@@ -55,7 +55,8 @@ static struct call *add_call(struct choice *c, int32_t i_tool)
         c->call = more;
     }
     struct call *call = &c->call[c->n_calls++];
-    *call = (struct call){.name = c->generation->params.tools.tool[i_tool].name};
+    *call = (struct call){.name = c->generation->params.tools.tool[i_tool].name,
+                          .text_at = c->text.n_bytes};
     buf_init(&call->arguments, MAX_ARGUMENT_BYTES);
     if (getrandom(random, sizeof random, 0) < 0) memset(random, 0, sizeof random);
     size_t n = (size_t)snprintf(call->id, sizeof call->id, "call_");
@@ -83,6 +84,15 @@ static void say(struct generation *g, const struct piece *p)
     if (g->server->text.n_bytes || g->server->text.is_failed) generation_send(g);
 }
 
+/* The parser ends a call that was cut, too. */
+static bool is_json(const struct buf *text)
+{
+    struct err err = {0};
+    struct json_doc *d = json_parse(text->data, text->n_bytes, text->n_bytes, "arguments", &err);
+    json_free(d);
+    return d != NULL;
+}
+
 static void hear_call(void *user, const struct call_event *ev)
 {
     static const enum piece_kind kinds[] = {[CALL_TEXT] = PIECE_TEXT,
@@ -95,6 +105,10 @@ static void hear_call(void *user, const struct call_event *ev)
     if (ev->kind == CALL_TEXT && g->params.tools.choice == TOOLS_REQUIRED) return;
     if (ev->kind == CALL_BEGIN && !c->is_lost) c->is_lost = !add_call(c, ev->i_tool);
     if (c->is_lost) return; /* the answer ends with an error */
+    if (ev->kind == CALL_END) {
+        struct call *call = &c->call[c->n_calls - 1];
+        call->is_whole = call->arguments.n_bytes > 0 && is_json(&call->arguments);
+    }
     const struct piece p = {
         .kind = kinds[ev->kind],
         .i_choice = (int32_t)(c - g->choice),

@@ -393,7 +393,6 @@ static void word_whole(struct generation *g, struct buf *out)
 const struct wording wording_chat = {
     .id_prefix = "chatcmpl-",
     .reads_as = GEN_CHAT,
-    .has_calls = true,
     .first = word_first,
     .chunk = word_chunk,
     .end = word_end,

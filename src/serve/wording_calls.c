@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * wording_calls.c - calls of functions as chat completions word them: whole, and as deltas of a
- * stream.
+ * wording_calls.c - calls of functions as chat completions word them, whole and as deltas of a
+ * stream; and the order of texts and calls, for APIs whose answers are lists of both.
  *
  * A call's first delta has its place, id and name and no arguments yet; the following have its
  * place and more of the arguments, which clients join.
@@ -50,4 +50,17 @@ void word_calls(struct json_writer *w, const struct choice *c)
         json_end(w);
     }
     json_end(w);
+}
+
+void word_items(const struct choice *c, word_item_fn *fn, void *user)
+{
+    int32_t n = 0;
+    size_t from = 0;
+    for (int32_t i = 0; i < c->n_calls; i++) {
+        const size_t at = c->call[i].text_at;
+        if (at > from) fn(user, n++, -1, from, at);
+        fn(user, n++, i, at, at);
+        from = at;
+    }
+    if (from < c->text.n_bytes || n == 0) fn(user, n, -1, from, c->text.n_bytes);
 }

@@ -3,9 +3,10 @@
  * wording_responses.c - answers as OpenAI's /v1/responses words them: one object, or events that
  * build it.
  *
- * A stream tells of each part when it begins, grows and ends, and every event has a number. The
- * message begins with its first text. The first and the last events hold the whole response, with
- * what the client asked for.
+ * The output is a list of items: a stretch of text is a message, a call of a function an item of
+ * its own, in the order in which the model wrote them. A stream tells of each part when it begins,
+ * grows and ends, and every event has a number. A message begins with its first text. The first and
+ * the last events hold the whole response, with what the client asked for.
  *
  * Begin reading at write_response() and word_chunk().
  */
@@ -23,51 +24,113 @@ static const char *id_tail(const struct generation *g)
     return g->id + strlen(g->wording->id_prefix);
 }
 
-static const char *text_of(const struct generation *g)
-{
-    return g->choice[0].text.data ? g->choice[0].text.data : "";
-}
+/* ---- items: a stretch of text, or a call ---- */
 
-static void write_text_part_out(struct json_writer *w, const struct generation *g, bool is_whole)
+/* Where it stands among the items of the answer, and what it is. */
+struct item {
+    int32_t i, i_call;
+    size_t begin, end; /* of the choice's text, if it is text */
+    bool is_whole;
+};
+
+/* What it is while it comes, and when it has. */
+static const char *status_of(const struct generation *g, const struct item *it)
 {
     const struct choice *c = &g->choice[0];
+    const bool is_cut =
+        c->finish == FINISH_LENGTH &&
+        (it->i_call < 0 ? it->end == c->text.n_bytes : !c->call[it->i_call].is_whole);
+    return !it->is_whole ? "in_progress" : is_cut ? "incomplete" : "completed";
+}
+
+static void put_id(char id[60], const struct generation *g, const struct item *it)
+{
+    if (it->i_call >= 0)
+        snprintf(id, 60, "fc_%s", g->choice[0].call[it->i_call].id + strlen("call_"));
+    else if (it->i > 0)
+        snprintf(id, 60, "msg_%s_%d", id_tail(g), (int)it->i);
+    else
+        snprintf(id, 60, "msg_%s", id_tail(g));
+}
+
+static void put_text(struct json_writer *w, const struct generation *g, const struct item *it)
+{
+    const struct choice *c = &g->choice[0];
+    json_key(w, "text");
+    json_string(w, c->text.data && it->is_whole ? c->text.data + it->begin : "",
+                it->is_whole ? it->end - it->begin : 0);
+}
+
+/* Those of all tokens, with the first text. */
+static void put_logprobs(struct json_writer *w, const struct generation *g, const struct item *it)
+{
+    const struct buf *b = &g->choice[0].logprobs[0];
+    json_key(w, "logprobs");
+    json_array(w);
+    if (it->is_whole && it->begin == 0 && b->n_bytes) json_raw(w, b->data, b->n_bytes);
+    json_end(w);
+}
+
+static void write_text_part_out(struct json_writer *w, const struct generation *g,
+                                const struct item *it)
+{
     json_object(w);
     json_key_cstring(w, "type", "output_text");
-    json_key(w, "text");
-    json_string(w, is_whole ? text_of(g) : "", is_whole ? c->text.n_bytes : 0);
+    put_text(w, g, it);
     json_key(w, "annotations");
     json_array(w);
     json_end(w);
-    json_key(w, "logprobs");
-    json_array(w);
-    if (is_whole && c->logprobs[0].n_bytes)
-        json_raw(w, c->logprobs[0].data, c->logprobs[0].n_bytes);
-    json_end(w);
+    put_logprobs(w, g, it);
     json_end(w);
 }
 
-/* What a part of the answer is while it comes, and when it has. */
-static const char *part_status(const struct generation *g, bool is_whole)
+static void write_message(struct json_writer *w, const struct generation *g, const struct item *it)
 {
-    return !is_whole                              ? "in_progress"
-           : g->choice[0].finish == FINISH_LENGTH ? "incomplete"
-                                                  : "completed";
-}
-
-static void write_message(struct json_writer *w, const struct generation *g, bool is_whole)
-{
-    char id[60];
-    snprintf(id, sizeof id, "msg_%s", id_tail(g));
-    json_object(w);
-    json_key_cstring(w, "type", "message");
-    json_key_cstring(w, "id", id);
-    json_key_cstring(w, "status", part_status(g, is_whole));
     json_key_cstring(w, "role", "assistant");
     json_key(w, "content");
     json_array(w);
-    if (is_whole) write_text_part_out(w, g, true);
+    if (it->is_whole) write_text_part_out(w, g, it);
     json_end(w);
+}
+
+static void put_arguments(struct json_writer *w, const struct call *call, bool is_whole)
+{
+    json_key(w, "arguments");
+    json_string(w, call->arguments.data && is_whole ? call->arguments.data : "",
+                is_whole ? call->arguments.n_bytes : 0);
+}
+
+static void write_call(struct json_writer *w, const struct call *call, bool is_whole)
+{
+    json_key_cstring(w, "call_id", call->id);
+    json_key_cstring(w, "name", call->name);
+    put_arguments(w, call, is_whole);
+}
+
+static void write_item(struct json_writer *w, const struct generation *g, const struct item *it)
+{
+    char id[60];
+    put_id(id, g, it);
+    json_object(w);
+    json_key_cstring(w, "type", it->i_call >= 0 ? "function_call" : "message");
+    json_key_cstring(w, "id", id);
+    json_key_cstring(w, "status", status_of(g, it));
+    if (it->i_call >= 0)
+        write_call(w, &g->choice[0].call[it->i_call], it->is_whole);
+    else
+        write_message(w, g, it);
     json_end(w);
+}
+
+struct item_list {
+    struct json_writer *w;
+    const struct generation *g;
+};
+
+static void write_one(void *user, int32_t i_item, int32_t i_call, size_t begin, size_t end)
+{
+    const struct item_list *l = user;
+    write_item(l->w, l->g, &(struct item){i_item, i_call, begin, end, true});
 }
 
 static void write_usage(struct json_writer *w, const struct generation *g)
@@ -151,7 +214,7 @@ static void write_response(struct json_writer *w, const struct generation *g, co
     json_key_cstring(w, "model", server_model_name(g->server, g->adapter));
     json_key(w, "output");
     json_array(w);
-    if (is_whole) write_message(w, g, true);
+    if (is_whole) word_items(&g->choice[0], write_one, &(struct item_list){w, g});
     json_end(w);
     json_key_float(w, "temperature", g->params.sampling.temperature);
     json_key_float(w, "top_p", g->params.sampling.top_p);
@@ -190,32 +253,35 @@ static void word_response(struct generation *g, const char *name, const char *st
     close_event(&w);
 }
 
-static void word_item(struct generation *g, const char *name, bool is_whole, struct buf *out)
+static void word_item(struct generation *g, const char *name, const struct item *it,
+                      struct buf *out)
 {
     struct json_writer w = open_event(g, name, out);
-    json_key_int(&w, "output_index", 0);
+    json_key_int(&w, "output_index", it->i);
     json_key(&w, "item");
-    write_message(&w, g, is_whole);
+    write_item(&w, g, it);
     close_event(&w);
 }
 
-/* An event about the text, which goes on with what the caller writes. */
-static struct json_writer open_text_event(struct generation *g, const char *name, struct buf *out)
+/* An event about a part of an item, which goes on with what the caller writes. */
+static struct json_writer open_part_event(struct generation *g, const char *name,
+                                          const struct item *it, struct buf *out)
 {
     char id[60];
     struct json_writer w = open_event(g, name, out);
-    snprintf(id, sizeof id, "msg_%s", id_tail(g));
+    put_id(id, g, it);
     json_key_cstring(&w, "item_id", id);
-    json_key_int(&w, "output_index", 0);
-    json_key_int(&w, "content_index", 0);
+    json_key_int(&w, "output_index", it->i);
+    if (it->i_call < 0) json_key_int(&w, "content_index", 0);
     return w;
 }
 
-static void word_part(struct generation *g, const char *name, bool is_whole, struct buf *out)
+static void word_part(struct generation *g, const char *name, const struct item *it,
+                      struct buf *out)
 {
-    struct json_writer w = open_text_event(g, name, out);
+    struct json_writer w = open_part_event(g, name, it, out);
     json_key(&w, "part");
-    write_text_part_out(&w, g, is_whole);
+    write_text_part_out(&w, g, it);
     close_event(&w);
 }
 
@@ -227,21 +293,84 @@ static bool word_first(struct generation *g, int32_t i_choice, struct buf *out)
     return true;
 }
 
-static void open_message(struct generation *g, struct buf *out)
+/* The item that is open: the newest. */
+static struct item open_item(const struct generation *g, bool is_whole)
 {
-    if (g->n_opened++ > 0) return;
-    word_item(g, "response.output_item.added", false, out);
-    word_part(g, "response.content_part.added", false, out);
+    const struct choice *c = &g->choice[0];
+    return (struct item){.i = g->n_opened - 1,
+                         .i_call = g->open == OPEN_CALL ? c->n_calls - 1 : -1,
+                         .begin = g->text_from,
+                         .end = c->text.n_bytes,
+                         .is_whole = is_whole};
 }
 
-static void word_chunk(struct generation *g, const struct piece *p, struct buf *out)
+static void close_text(struct generation *g, const struct item *it, struct buf *out)
+{
+    struct json_writer w = open_part_event(g, "response.output_text.done", it, out);
+    put_text(&w, g, it);
+    put_logprobs(&w, g, it);
+    close_event(&w);
+    word_part(g, "response.content_part.done", it, out);
+}
+
+static void close_call(struct generation *g, const struct item *it, struct buf *out)
+{
+    const struct call *call = &g->choice[0].call[it->i_call];
+    struct json_writer w = open_part_event(g, "response.function_call_arguments.done", it, out);
+    json_key_cstring(&w, "name", call->name);
+    put_arguments(&w, call, true);
+    close_event(&w);
+}
+
+static void close_item(struct generation *g, struct buf *out)
+{
+    const struct item it = open_item(g, true);
+    if (g->open == OPEN_NONE) return;
+    if (g->open == OPEN_CALL)
+        close_call(g, &it, out);
+    else
+        close_text(g, &it, out);
+    word_item(g, "response.output_item.done", &it, out);
+    g->open = OPEN_NONE;
+}
+
+static void begin_text(struct generation *g, size_t from, struct buf *out)
+{
+    g->n_opened++;
+    g->open = OPEN_TEXT;
+    g->text_from = from;
+    const struct item it = open_item(g, false);
+    word_item(g, "response.output_item.added", &it, out);
+    word_part(g, "response.content_part.added", &it, out);
+}
+
+static void begin_call(struct generation *g, struct buf *out)
+{
+    close_item(g, out);
+    g->n_opened++;
+    g->open = OPEN_CALL;
+    const struct item it = open_item(g, false);
+    word_item(g, "response.output_item.added", &it, out);
+}
+
+static void word_arguments(struct generation *g, const struct piece *p, struct buf *out)
+{
+    const struct item it = open_item(g, false);
+    struct json_writer w = open_part_event(g, "response.function_call_arguments.delta", &it, out);
+    json_key(&w, "delta");
+    json_string(&w, p->text, p->n_text);
+    close_event(&w);
+}
+
+static void word_text(struct generation *g, const struct piece *p, struct buf *out)
 {
     struct buf logprobs;
-    if (p->n_text == 0 && !p->sampled) return;
-    if (!g->n_opened) open_message(g, out);
+    if (p->n_text == 0 && (!p->sampled || g->choice[0].parser)) return;
+    if (g->open != OPEN_TEXT) begin_text(g, g->choice[0].text.n_bytes - p->n_text, out);
     buf_init(&logprobs, 1 << 16);
     if (p->sampled) word_chat_logprob(g, &logprobs, p->sampled);
-    struct json_writer w = open_text_event(g, "response.output_text.delta", out);
+    const struct item it = open_item(g, false);
+    struct json_writer w = open_part_event(g, "response.output_text.delta", &it, out);
     json_key(&w, "delta");
     json_string(&w, p->text, p->n_text);
     json_key(&w, "logprobs");
@@ -252,29 +381,29 @@ static void word_chunk(struct generation *g, const struct piece *p, struct buf *
     buf_release(&logprobs);
 }
 
-static void close_message(struct generation *g, struct buf *out)
+static void word_chunk(struct generation *g, const struct piece *p, struct buf *out)
 {
-    const struct choice *c = &g->choice[0];
-    struct json_writer w = open_text_event(g, "response.output_text.done", out);
-    json_key(&w, "text");
-    json_string(&w, text_of(g), c->text.n_bytes);
-    json_key(&w, "logprobs");
-    json_array(&w);
-    if (c->logprobs[0].n_bytes) json_raw(&w, c->logprobs[0].data, c->logprobs[0].n_bytes);
-    json_end(&w);
-    close_event(&w);
-    word_part(g, "response.content_part.done", true, out);
-    word_item(g, "response.output_item.done", true, out);
+    if (p->kind == PIECE_CALL)
+        begin_call(g, out);
+    else if (p->kind == PIECE_ARGUMENTS)
+        word_arguments(g, p, out);
+    else if (p->kind == PIECE_CALL_END)
+        close_item(g, out);
+    else
+        word_text(g, p, out);
 }
 
-static const char *end_status(const struct generation *g) { return part_status(g, true); }
+static bool is_cut(const struct generation *g) { return g->choice[0].finish == FINISH_LENGTH; }
+static const char *end_status(const struct generation *g)
+{
+    return is_cut(g) ? "incomplete" : "completed";
+}
 
 static void word_end(struct generation *g, struct buf *out)
 {
-    const bool is_cut = g->choice[0].finish == FINISH_LENGTH;
-    if (!g->n_opened) open_message(g, out);
-    close_message(g, out);
-    word_response(g, is_cut ? "response.incomplete" : "response.completed", end_status(g), NULL,
+    if (!g->n_opened) begin_text(g, 0, out);
+    close_item(g, out);
+    word_response(g, is_cut(g) ? "response.incomplete" : "response.completed", end_status(g), NULL,
                   out);
 }
 

@@ -190,6 +190,34 @@ post /v1/chat/completions "@$dir/bomb" && { [ "$status" = 400 ] || [ "$status" =
 say $? "hostile schemas end in time"
 chat "\"tools\":[$now],\"tool_choice\":\"required\",$one" && pyc 'calls(d["choices"][0], 1)'
 say $? "and calls after all that"
+
+# ---- the same in other APIs: an item of its own, a block of its own ----
+cat > "$dir/events.py" <<'PY'
+import json, sys
+events = [json.loads(x[6:]) for x in open(sys.argv[1]) if x.startswith("data: ")]
+json.dump({"events": events, "kinds": [e["type"] for e in events]}, open(sys.argv[2], "w"))
+PY
+as_events() { cp "$dir/out" "$dir/sse" && python3 "$dir/events.py" "$dir/sse" "$dir/out"; }
+schema='{"type":"object","properties":{"city":{"type":"string","maxLength":20}},"required":["city"],"additionalProperties":false}'
+called='"input":"What is the weather in Paris?","temperature":0,"tool_choice":"required","parallel_tool_calls":false,"tools":[{"type":"function","name":"get_weather","parameters":'$schema'}]'
+post /v1/responses "{$called,\"max_output_tokens\":150}" && py 'd["status"] == "completed" and [(i["type"], i["name"], i["status"]) for i in d["output"]] == [("function_call", "get_weather", "completed")] and set(json.loads(d["output"][0]["arguments"])) == {"city"}'
+say $? "/v1/responses: a call is an item"
+answer=$(python3 -c 'import json,sys; d=json.load(open(sys.argv[1])); print(json.dumps({"previous_response_id": d["id"], "temperature": 0, "max_output_tokens": 16, "input": [{"type": "function_call_output", "call_id": d["output"][0]["call_id"], "output": "21 degrees"}]}))' "$dir/out")
+arguments=$(python3 -c 'import json,sys; print(json.load(open(sys.argv[1]))["output"][0]["arguments"])' "$dir/out")
+post /v1/responses "$answer" && [ "$status" = 200 ] && py '[i["type"] for i in d["output"]] == ["message"] and d["usage"]["input_tokens"] > 40'
+say $? "/v1/responses: its result goes on from the stored response"
+post /v1/responses "{$called,\"max_output_tokens\":150,\"stream\":true}" && as_events &&
+	arguments=$arguments py '"".join(e["delta"] for e in d["events"] if e["type"] == "response.function_call_arguments.delta") == __import__("os").environ["arguments"] and d["kinds"][2] == "response.output_item.added" and d["kinds"][-3:] == ["response.function_call_arguments.done", "response.output_item.done", "response.completed"] and [e["sequence_number"] for e in d["events"]] == list(range(len(d["events"]))) and d["events"][-1]["response"]["output"] == [d["events"][-2]["item"]]'
+say $? "/v1/responses: streamed, the last event holds the same"
+post /v1/responses "{$called,\"max_output_tokens\":24}" && py 'd["status"] == "incomplete" and all(i["status"] == "incomplete" for i in d["output"])'
+say $? "/v1/responses: a call that was cut says so"
+used='"messages":[{"role":"user","content":"What is the weather in Paris?"}],"temperature":0,"tool_choice":{"type":"any","disable_parallel_tool_use":true},"tools":[{"name":"get_weather","input_schema":'$schema'}]'
+post /v1/messages "{$used,\"max_tokens\":150}" && py 'd["stop_reason"] == "tool_use" and [(b["type"], b["name"], list(b["input"])) for b in d["content"]] == [("tool_use", "get_weather", ["city"])]'
+say $? "/v1/messages: a call is a block"
+post /v1/messages "{$used,\"max_tokens\":150,\"stream\":true}" && as_events && py 'd["kinds"].count("content_block_start") == d["kinds"].count("content_block_stop") == 1 and set(json.loads("".join(e["delta"]["partial_json"] for e in d["events"] if e["type"] == "content_block_delta"))) == {"city"} and d["events"][-2]["delta"]["stop_reason"] == "tool_use"'
+say $? "/v1/messages: streamed"
+post /v1/messages "{$used,\"max_tokens\":24}" && py 'd["stop_reason"] == "max_tokens" and [b["input"] for b in d["content"]] == [{}]'
+say $? "/v1/messages: a call that was cut has no input"
 stop
 say $? "ends well"
 plan

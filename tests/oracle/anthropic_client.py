@@ -67,6 +67,37 @@ def structured():
         output_config={"format": {"type": "json_schema", "schema": {"type": "none"}}}, **ASK))
 
 
+WEATHER = {"type": "object", "properties": {"city": {"type": "string", "maxLength": 20}}, "required": ["city"],
+           "additionalProperties": False}
+CALL = dict(model="default", max_tokens=100, extra_body={"temperature": 0},
+            messages=[{"role": "user", "content": "What is the weather in Paris?"}],
+            tools=[{"name": "get_weather", "input_schema": WEATHER}], tool_choice={"type": "any", "disable_parallel_tool_use": True})
+
+
+def tools():
+    m = client.messages.create(**CALL)
+    use = m.content[0]
+    assert m.stop_reason == "tool_use" and len(m.content) == 1 and use.type == "tool_use" and use.name == "get_weather"
+    assert set(use.input) == {"city"} and use.id.startswith("toolu_")
+    said = CALL["messages"] + [{"role": "assistant", "content": m.content},
+                               {"role": "user", "content": [{"type": "tool_result", "tool_use_id": use.id, "content": "21 degrees"}]}]
+    n = client.messages.create(**{**CALL, "messages": said, "tool_choice": {"type": "none"}, "max_tokens": 20})
+    assert [b.type for b in n.content] == ["text"] and n.stop_reason in ("end_turn", "max_tokens")
+    m = client.messages.create(**{**CALL, "tool_choice": {"type": "tool", "name": "get_weather"}})
+    assert m.content[0].name == "get_weather"
+
+
+def tools_stream():
+    with client.messages.stream(**CALL) as s:
+        events = list(s)
+        m = s.get_final_message()
+    kinds = [e.type for e in events]
+    assert m.content[0].input == client.messages.create(**CALL).content[0].input and m.stop_reason == "tool_use"
+    assert kinds.count("content_block_start") == kinds.count("content_block_stop") == 1
+    cut = client.messages.create(**{**CALL, "max_tokens": 24})
+    assert cut.stop_reason == "max_tokens" and [(b.type, b.input) for b in cut.content] == [("tool_use", {})]
+
+
 def count_tokens():
     n = client.messages.count_tokens(**{k: v for k, v in ASK.items() if k in ("model", "system", "messages")})
     assert n.input_tokens == 26
@@ -102,7 +133,7 @@ def asynchronous():
 
 
 failed = 0
-tests = [create, blocks, stops, stream_events, stream_helper, early_close, structured, count_tokens, errors, asynchronous]
+tests = [create, blocks, stops, stream_events, stream_helper, early_close, structured, tools, tools_stream, count_tokens, errors, asynchronous]
 for i, test in enumerate(tests, 1):
     try:
         test()

@@ -146,7 +146,8 @@ def structured_stream():
 
 
 def structured_object():
-    r = client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "x"}], temperature=0,
+    r = client.chat.completions.create(model=MODEL, temperature=0, messages=[
+        {"role": "user", "content": 'Give me a JSON object with the key "city" and the value "Rome".'}],
                                        response_format={"type": "json_object"}, max_tokens=100)
     assert isinstance(json.loads(r.choices[0].message.content), dict)
 
@@ -285,10 +286,42 @@ def asynchronous():
     assert asyncio.run(go()) == [PARIS] * 33
 
 
+WEATHER = {"type": "object", "properties": {"city": {"type": "string", "maxLength": 20}}, "required": ["city"],
+           "additionalProperties": False}
+CALL = dict(input="What is the weather in Paris?", temperature=0, max_output_tokens=100, tool_choice="required",
+            parallel_tool_calls=False, tools=[{"type": "function", "name": "get_weather", "parameters": WEATHER, "strict": True}])
+
+
+def responses_tools():
+    r = client.responses.create(model=MODEL, **CALL)
+    call = r.output[0]
+    assert len(r.output) == 1 and call.type == "function_call" and call.name == "get_weather" and call.status == "completed"
+    assert set(json.loads(call.arguments)) == {"city"} and client.responses.retrieve(r.id).output == r.output
+    n = client.responses.create(model=MODEL, previous_response_id=r.id, temperature=0, max_output_tokens=20, input=[
+        {"type": "function_call_output", "call_id": call.call_id, "output": "21 degrees"}])
+    assert n.output[0].type == "message" and n.output_text
+    assert [i.type for i in client.responses.input_items.list(n.id)] == ["function_call_output"]
+
+
+def responses_tools_stream():
+    whole = client.responses.create(model=MODEL, **CALL).output[0]
+    with client.responses.stream(model=MODEL, **CALL) as s:
+        events = list(s)
+        r = s.get_final_response()
+    kinds = [e.type for e in events]
+    assert kinds[0] == "response.created" and kinds[-1] == "response.completed" and "response.output_text.delta" not in kinds
+    assert "".join(e.delta for e in events if e.type == "response.function_call_arguments.delta") == whole.arguments
+    assert r.output[0].arguments == whole.arguments and r.output[0].name == "get_weather"
+    assert [e.sequence_number for e in events if hasattr(e, "sequence_number")] == list(range(len(events)))
+    cut = client.responses.create(model=MODEL, **{**CALL, "max_output_tokens": 24})
+    assert cut.status == "incomplete" and all(i.status == "incomplete" for i in cut.output)
+
+
 failed = 0
 tests = [models_list, adapter, adapter_at_run_time, chat, chat_stream, chat_stream_helper, chat_many, chat_logprobs,
          chat_stream_logprobs, chat_early_close, completions, completions_stream, completions_scored, embeddings, structured_parse, structured_stream, structured_object,
-         structured_extras, errors, asynchronous, responses, responses_items, responses_stream, responses_parse, responses_logprobs]
+         structured_extras, errors, asynchronous, responses, responses_items, responses_stream, responses_parse, responses_logprobs,
+         responses_tools, responses_tools_stream]
 for i, test in enumerate(tests, 1):
     try:
         test()
