@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/os.h"
 #include "cli/command.h"
+#include "cli/embed_index.h"
 #include "cli/progress_bar.h"
 #include "cli/web_index.h"
 #include "retrieve/indexing.h"
@@ -95,6 +96,7 @@ static void print_stats(const struct args *a, const struct index_stats *t, struc
         json_key_int(&w, "too_large", t->n_large);
         json_key_int(&w, "documents", c.n_documents);
         json_key_int(&w, "passages", c.n_chunks);
+        json_key_int(&w, "vectors", c.n_vectors);
         json_key_double(&w, "seconds", seconds);
         json_end(&w);
         printf("%s\n", b.data ? b.data : "{}");
@@ -143,6 +145,18 @@ static bool take_roots(const struct args *a, struct update *u, const struct root
     return ok;
 }
 
+static bool make_vectors(const struct args *a, struct store *s, struct err *err)
+{
+    struct session session;
+    struct progress_bar bar;
+    if (!embed_session_open(a, &session, err)) return false;
+    progress_bar_init(&bar, args_flag(a, "quiet"), "passages");
+    const bool ok = embed_index(s, session.engine, &bar.progress, err);
+    progress_bar_release(&bar);
+    session_close(&session);
+    return ok;
+}
+
 static bool update(const struct args *a, struct store *s, struct err *err)
 {
     const char *exclude[MAX_EXCLUDES];
@@ -164,6 +178,7 @@ static bool update(const struct args *a, struct store *s, struct err *err)
     opt.progress = &bar.progress;
     ok = ok && take_roots(a, &u, roots, err);
     progress_bar_release(&bar);
+    if (ok && args_flag(a, "vectors")) ok = make_vectors(a, s, err);
     ok = ok && store_count(s, &counts, err);
     if (ok) print_stats(a, &u.stats, counts, (double)(clock_ns() - begin) * 1e-9);
     roots_release(roots);
@@ -240,12 +255,15 @@ static const struct option options[] = {
     {"max-file", 0,     "MB",   OPT_INT,  1,  256,  "32",   NULL,   false, "pass over larger files and pages"},
     {"page-time", 0,    "S",    OPT_INT,  1,  600,  "30",   NULL,   false, "give up a web page that takes longer, in seconds"},
     {"allow-private", 0, NULL,  OPT_FLAG, 0,  0,    NULL,   NULL,   false, "fetch pages from this machine and private networks too"},
+    {"vectors", 0,      NULL,   OPT_FLAG, 0,  0,    NULL,   NULL,   false, "give each passage a vector by the model, for cria search --vectors"},
     {"list",     0,     NULL,   OPT_FLAG, 0,  0,    NULL,   NULL,   false, "print what is indexed"},
     {"remove",   0,     "PATH", OPT_FILE, 0,  0,    NULL,   NULL,   false, "forget this source and its documents"},
     {"json",     0,     NULL,   OPT_FLAG, 0,  0,    NULL,   NULL,   false, "print the figures, or a line a document, as JSON"},
     {0},
     /* clang-format on */
 };
+
+static const struct option_group *const groups[] = {&model_group, &engine_group, NULL};
 
 const struct command cmd_index = {
     .name = "index",
@@ -254,6 +272,7 @@ const struct command cmd_index = {
     .min_operands = 1,
     .max_operands = -1,
     .options = options,
+    .groups = groups,
     .details = "DB is one file, made if it is not there. A SOURCE is a directory, a file, or the "
                "address of a web page; below "
                "a directory every file is taken whose format is known: text, Markdown, HTML, Word, "

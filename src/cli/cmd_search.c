@@ -3,10 +3,13 @@
  * cmd_search.c - `cria search`: the passages of an index that fit a question, as answers get them.
  */
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/json_write.h"
 #include "cli/command.h"
+#include "cli/embed_index.h"
+#include "infer/embed.h"
 #include "retrieve/search.h"
 
 static void print_text(const struct passages *found)
@@ -40,6 +43,8 @@ static bool print_json(const struct passages *found, struct err *err)
         json_key_uint(&w, "end_byte", p->end);
         json_key_cstring(&w, "text", p->body);
         json_key_double(&w, "score", p->score);
+        json_key_int(&w, "rank_words", p->rank_words);
+        json_key_int(&w, "rank_vectors", p->rank_vectors);
         json_end(&w);
     }
     json_end(&w);
@@ -49,13 +54,28 @@ static bool print_json(const struct passages *found, struct err *err)
     return ok;
 }
 
+/* By words, and with --vectors by the model's vectors too. */
+static bool find(const struct args *a, struct store *s, struct passages *out, struct err *err)
+{
+    const char *question = args_operand(a, 1);
+    const int n = (int)args_int(a, "n");
+    struct session session;
+    if (!args_flag(a, "vectors")) return search_run(s, question, strlen(question), n, out, err);
+    if (!embed_session_open(a, &session, err)) return false;
+    float *v = embed_question(s, session.engine, question, err);
+    const bool ok = v && search_run_both(s, question, strlen(question), v,
+                                         embed_width(session.engine), n, out, err);
+    free(v);
+    session_close(&session);
+    return ok;
+}
+
 static int search_command_run(const struct args *a, struct err *err)
 {
     struct passages found;
     struct store *s = store_open(args_operand(a, 0), STORE_READ, err);
     if (!s) return 1;
-    const char *question = args_operand(a, 1);
-    bool ok = search_run(s, question, strlen(question), (int)args_int(a, "n"), &found, err);
+    bool ok = find(a, s, &found, err);
     if (ok) {
         if (args_flag(a, "json"))
             ok = print_json(&found, err);
@@ -73,10 +93,13 @@ static const struct option options[] = {
     /* clang-format off */
     /* name letter arg   kind      min max              default choices rep    help */
     {"n",   'n',   "N",  OPT_INT,  1,  SEARCH_MAX_HITS, "5",    NULL,   false, "how many passages"},
+    {"vectors", 0, NULL, OPT_FLAG, 0, 0,             NULL,   NULL,   false, "look by the vectors of the index too (cria index --vectors), with the same model"},
     {"json", 0,    NULL, OPT_FLAG, 0,  0,               NULL,   NULL,   false, "print a JSON array"},
     {0},
     /* clang-format on */
 };
+
+static const struct option_group *const groups[] = {&model_group, &engine_group, NULL};
 
 const struct command cmd_search = {
     .name = "search",
@@ -85,6 +108,7 @@ const struct command cmd_search = {
     .min_operands = 2,
     .max_operands = 2,
     .options = options,
+    .groups = groups,
     .details = "Prints the passages that fit best, with the document, the headings above and the "
                "place in the document's text.",
     .example = "  cria search notes.db 'how are backups made'",

@@ -6,6 +6,10 @@
  * words only if there is nothing else. FTS5's query language never sees what a user wrote: each
  * word is a quoted string. Then passages that nearly repeat a better one go, since a prompt has
  * room for few and copies of one page would crowd out everything else.
+ *
+ * With a vector of the question there are two lists, and a passage's score is the sum of 1 / (60 +
+ * its rank) over those that hold it (reciprocal rank fusion; Cormack and others, 2009): the scores
+ * of BM25 and of vectors have no common measure, ranks have.
  */
 #include "retrieve/search.h"
 
@@ -14,11 +18,13 @@
 #include <string.h>
 
 #include "retrieve/shingles.h"
+#include "retrieve/vectors.h"
 #include "retrieve/words.h"
 
 enum {
     MAX_QUERY_WORDS = 48,
     N_CANDIDATES = 100,
+    RANK_OFFSET = 60,
 };
 
 void passages_release(struct passages *p)
@@ -140,18 +146,85 @@ static bool keep_best(struct passages *p, int n_want, struct err *err)
     return ok;
 }
 
-bool search_run(struct store *s, const char *question, size_t n_bytes, int n_want,
-                struct passages *out, struct err *err)
+/* The list by words; empty if the question has none. */
+static bool find_by_words(struct store *s, const char *question, size_t n_bytes,
+                          struct passages *out, struct err *err)
 {
     struct buf match;
-    *out = (struct passages){0};
     buf_init(&match, 65536);
     bool ok = true;
     if (match_text(question, n_bytes, false, &match) > 0 ||
         match_text(question, n_bytes, true, &match) > 0)
-        ok = buf_check(&match, "the question", err) && by_words(s, match.data, out, err) &&
-             keep_best(out, n_want, err);
+        ok = buf_check(&match, "the question", err) && by_words(s, match.data, out, err);
     buf_release(&match);
+    return ok;
+}
+
+bool search_run(struct store *s, const char *question, size_t n_bytes, int n_want,
+                struct passages *out, struct err *err)
+{
+    *out = (struct passages){0};
+    const bool ok = find_by_words(s, question, n_bytes, out, err) && keep_best(out, n_want, err);
+    if (!ok) passages_release(out);
+    return ok;
+}
+
+/* The passage with this id at the end of the list, if the index has it. */
+static bool append_passage(struct store *s, int64_t id, struct passages *out, struct err *err)
+{
+    struct passages one;
+    const int found = search_passage(s, id, &one, err);
+    if (found != 1) return found == 0;
+    struct passage *grown = realloc(out->passage, (out->n + 1) * sizeof *grown);
+    if (!grown) {
+        passages_release(&one);
+        return err_set(err, ERR_MEMORY, "no memory for the passages that were found");
+    }
+    out->passage = grown;
+    out->passage[out->n++] = one.passage[0];
+    free(one.passage);
+    return true;
+}
+
+static bool add_by_vector(struct store *s, const float *v, int32_t d, struct passages *out,
+                          struct err *err)
+{
+    int64_t id[N_CANDIDATES];
+    int n = 0, rank = 0;
+    if (!vectors_nearest(s, v, d, N_CANDIDATES, id, &n, err)) return false;
+    const size_t n_words = out->n;
+    for (int i = 0; i < n; i++) {
+        size_t at = 0;
+        while (at < n_words && out->passage[at].id != id[i]) at++;
+        if (at == n_words) {
+            at = out->n;
+            if (!append_passage(s, id[i], out, err)) return false;
+            if (at == out->n) continue; /* a vector without a passage: somebody else's doing */
+        }
+        out->passage[at].rank_vectors = ++rank;
+    }
+    return true;
+}
+
+static double share(int rank) { return rank ? 1.0 / (RANK_OFFSET + rank) : 0; }
+
+static int by_score(const void *a, const void *b)
+{
+    const struct passage *x = a, *y = b;
+    if (x->score > y->score || x->score < y->score) return x->score > y->score ? -1 : 1;
+    return x->id < y->id ? -1 : x->id > y->id;
+}
+
+bool search_run_both(struct store *s, const char *question, size_t n_bytes, const float *v,
+                     int32_t d, int n_want, struct passages *out, struct err *err)
+{
+    *out = (struct passages){0};
+    bool ok = find_by_words(s, question, n_bytes, out, err) && add_by_vector(s, v, d, out, err);
+    for (size_t i = 0; ok && i < out->n; i++)
+        out->passage[i].score =
+            share(out->passage[i].rank_words) + share(out->passage[i].rank_vectors);
+    if (ok && out->n) qsort(out->passage, out->n, sizeof *out->passage, by_score);
+    ok = ok && keep_best(out, n_want, err);
     if (!ok) passages_release(out);
     return ok;
 }

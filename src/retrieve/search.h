@@ -28,6 +28,11 @@ void passages_release(struct passages *p);
 bool search_run(struct store *s, const char *question, size_t n_bytes, int n_want,
                 struct passages *out, struct err *err) CRIA_CHECK;
 
+/* The same by words and by the question's vector v [d] (see vectors.h): the two lists are fused by
+ * reciprocal ranks. */
+bool search_run_both(struct store *s, const char *question, size_t n_bytes, const float *v,
+                     int32_t d, int n_want, struct passages *out, struct err *err) CRIA_CHECK;
+
 /* The passage with this id: 1, 0 if there is none, -1 error. Release as a list of one. */
 int search_passage(struct store *s, int64_t id, struct passages *out, struct err *err);
 
