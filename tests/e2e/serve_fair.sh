@@ -53,6 +53,18 @@ all_wait 4 && release
 wait "${waits[@]}"
 [ "$(tr '\n' ' ' < "$dir/ended")" = "200 boss 200 bob 200 alice 200 batch " ]
 say $? "the lowest number first; a key's limit is its number when it says none"
+stop
+start --keys "$dir/keys" --parallel 1 --queue 40
+: > "$dir/ended"
+hold
+waits=()
+ask batch ',"priority":1000' z & waits+=($!)
+all_wait 1
+for i in 1 2 3 4 5 6 7 8 9 10; do ask boss ',"priority":-10' "h$i" & waits+=($!); done
+all_wait 11 && release
+wait "${waits[@]}"
+[ "$(sed -n 7p "$dir/ended")" = "200 batch" ] && [ "$(grep -c '200 boss' "$dir/ended")" = 10 ]
+say $? "the eighth turn is the oldest's, whatever its number"
 # path | body | key
 while IFS='|' read -r path body key; do
 	post "$path" "$body" -H "$(bearer "$key")"
