@@ -1,16 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * cmd_search.c - `cria search`: the passages of an index that fit a question, as answers get them.
+ *
+ * With --searx the index is made for this question: in memory, of the pages that a web search
+ * names.
  */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/json_write.h"
+#include "base/log.h"
 #include "cli/command.h"
 #include "cli/embed_index.h"
+#include "cli/progress_bar.h"
+#include "cli/searx.h"
+#include "cli/web_index.h"
 #include "infer/embed.h"
 #include "retrieve/search.h"
+
+enum { MAX_PAGE_BYTES = 8 << 20 };
 
 static void print_text(const struct passages *found)
 {
@@ -57,7 +66,7 @@ static bool print_json(const struct passages *found, struct err *err)
 /* By words, and with --vectors by the model's vectors too. */
 static bool find(const struct args *a, struct store *s, struct passages *out, struct err *err)
 {
-    const char *question = args_operand(a, 1);
+    const char *question = args_operand(a, args_n_operands(a) - 1);
     const int n = (int)args_int(a, "n");
     struct session session;
     if (!args_flag(a, "vectors")) return search_run(s, question, strlen(question), n, out, err);
@@ -70,10 +79,64 @@ static bool find(const struct args *a, struct store *s, struct passages *out, st
     return ok;
 }
 
+/* The results' pages into the index; those that cannot be had are logged. */
+static bool fetch_results(const struct args *a, struct store *s, const struct searx_results *r,
+                          const struct progress *p, struct err *err)
+{
+    const struct web_options opt = {.max_bytes = MAX_PAGE_BYTES,
+                                    .timeout_s = (int)args_int(a, "page-time"),
+                                    .is_private_allowed = args_flag(a, "allow-private"),
+                                    .progress = p};
+    struct index_stats stats = {0};
+    struct web *w = web_new(&opt, err);
+    bool ok = w != NULL;
+    for (int i = 0; ok && i < r->n; i++) ok = web_index(w, s, r->url[i], &stats, err);
+    web_free(w);
+    if (ok && r->n && stats.n_failed == r->n)
+        ok = err_set(err, ERR_NETWORK, "none of the %d pages that were found could be read", r->n);
+    return ok;
+}
+
+/* An index in memory of what a web search names. Returns owned. */
+static struct store *open_web(const struct args *a, struct err *err)
+{
+    struct searx_results results;
+    struct progress_bar bar;
+    struct store *s = store_open(":memory:", STORE_WRITE, err);
+    if (!s) return NULL;
+    progress_bar_init(&bar, args_flag(a, "quiet"), "B");
+    bool ok = searx_ask(args_str(a, "searx"), args_operand(a, 0), (int)args_int(a, "pages"),
+                        (int)args_int(a, "page-time"), &bar.progress, &results, err);
+    if (ok) {
+        ok = fetch_results(a, s, &results, &bar.progress, err);
+        searx_release(&results);
+    }
+    progress_bar_release(&bar);
+    if (ok) return s;
+    store_close(s);
+    return NULL;
+}
+
+static struct store *open_index(const struct args *a, struct err *err)
+{
+    const bool is_web = args_has(a, "searx");
+    if (args_n_operands(a) != (is_web ? 1 : 2)) {
+        err_set(err, ERR_USAGE,
+                is_web ? "--searx takes a question alone, no index"
+                       : "name an index and a question; see cria search --help");
+        return NULL;
+    }
+    if (is_web && args_flag(a, "vectors")) {
+        err_set(err, ERR_USAGE, "--vectors are those of an index; leave it out with --searx");
+        return NULL;
+    }
+    return is_web ? open_web(a, err) : store_open(args_operand(a, 0), STORE_READ, err);
+}
+
 static int search_command_run(const struct args *a, struct err *err)
 {
     struct passages found;
-    struct store *s = store_open(args_operand(a, 0), STORE_READ, err);
+    struct store *s = open_index(a, err);
     if (!s) return 1;
     bool ok = find(a, s, &found, err);
     if (ok) {
@@ -94,6 +157,10 @@ static const struct option options[] = {
     /* name letter arg   kind      min max              default choices rep    help */
     {"n",   'n',   "N",  OPT_INT,  1,  SEARCH_MAX_HITS, "5",    NULL,   false, "how many passages"},
     {"vectors", 0, NULL, OPT_FLAG, 0, 0,             NULL,   NULL,   false, "look by the vectors of the index too (cria index --vectors), with the same model"},
+    {"searx", 0,   "URL", OPT_STR, 0,  0,               NULL,   NULL,   false, "look in the web instead of an index, by this SearxNG server"},
+    {"pages", 0,   "N",  OPT_INT,  1,  SEARX_MAX_RESULTS, "5",  NULL,   false, "with --searx: how many results to read"},
+    {"page-time", 0, "S", OPT_INT, 1,  600,             "15",   NULL,   false, "with --searx: give up a page that takes longer, in seconds"},
+    {"allow-private", 0, NULL, OPT_FLAG, 0, 0,          NULL,   NULL,   false, "with --searx: read results on this machine and private networks too"},
     {"json", 0,    NULL, OPT_FLAG, 0,  0,               NULL,   NULL,   false, "print a JSON array"},
     {0},
     /* clang-format on */
@@ -104,13 +171,16 @@ static const struct option_group *const groups[] = {&model_group, &engine_group,
 const struct command cmd_search = {
     .name = "search",
     .what = "find passages in an index",
-    .operands = "DB QUESTION",
-    .min_operands = 2,
+    .operands = "[DB] QUESTION",
+    .min_operands = 1,
     .max_operands = 2,
     .options = options,
     .groups = groups,
-    .details = "Prints the passages that fit best, with the document, the headings above and the "
-               "place in the document's text.",
-    .example = "  cria search notes.db 'how are backups made'",
+    .details =
+        "Prints the passages that fit best, with the document, the headings above and the "
+        "place in the document's text. With --searx the question goes to that server, and the "
+        "passages come from the pages that it names.",
+    .example = "  cria search notes.db 'how are backups made'\n"
+               "  cria search --searx http://localhost:8888 'height of the spring tide'",
     .run = search_command_run,
 };

@@ -330,6 +330,7 @@ bool web_get(struct web *w, const char *url, const char *etag, const char *modif
             at = next;
             continue;
         }
+        out->status = (int)status;
         out->is_unchanged = status == 304;
         if (ok && status != 200 && status != 304)
             ok = err_set(err, ERR_NETWORK, "%.300s: the server answers %ld; look at the address",

@@ -38,6 +38,7 @@ struct web_type {
 struct web_type web_read_type(const char *header);
 
 struct web_page {
+    int status;        /* the last reply's, 0: none came; also after a failure */
     bool is_unchanged; /* the body is empty then: what you have is still right */
     struct web_type type;
     char etag[256], modified[64]; /* as the server wrote them; "" without */
