@@ -17,11 +17,11 @@ waiting() { curl -s -m 10 -H "$(bearer alice)" "$url/metrics" | sed -n 's/^cria_
 hold() {
 	curl -s -N -o "$dir/held" "$url/v1/completions" -H "$(bearer alice)" -d '{"prompt":"Hold","max_tokens":1900,"ignore_eos":true,"stream":true}' &
 	held=$!
-	for _ in $(seq 100); do [ -s "$dir/held" ] && break; sleep 0.05; done
+	for _ in $(seq 600); do [ -s "$dir/held" ] && break; sleep 0.05; done # long enough for sanitizers
 }
 release() { kill $held; wait $held 2> /dev/null; }
 # all_wait N: until N requests wait in the engine.
-all_wait() { for _ in $(seq 100); do [ "$(waiting)" = "$1" ] && return 0; sleep 0.05; done; return 1; }
+all_wait() { for _ in $(seq 600); do [ "$(waiting)" = "$1" ] && return 0; sleep 0.05; done; return 1; }
 
 start --keys "$dir/keys" --parallel 1 --queue 40
 say $? "listens"
