@@ -5,7 +5,8 @@
  * Sources stand in the user's message, not in the system's: they are data of this turn. Each begins
  * with its number and is quoted between two tags. A text that contains the closing tag, or "[2]" at
  * will, could end the block early or pass for another source, so '<' before the tag's name becomes
- * a sign that looks alike, and numbers in brackets lose their brackets. Tokens with a meaning of
+ * a sign that looks alike, and numbers in brackets lose their brackets; full width, unseen signs
+ * and white space in between make no difference. Tokens with a meaning of
  * their own (the end of a turn, a new role) cannot come from any text: text/chat.h sees to that.
  *
  * Only the newest question carries its sources; earlier ones are remembered as they were asked.
@@ -13,9 +14,11 @@
  */
 #include "retrieve/sources.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
+
+#include <utf8proc.h>
 
 #include "retrieve/store.h"
 #include "retrieve/words.h"
@@ -147,28 +150,51 @@ int sources_number(struct sources *s, size_t i, struct err *err)
 
 /* ---- the message ---- */
 
-/* Bytes of the bracket at s, narrow or full width (U+FF00 and more); 0: there is none. */
-static size_t bracket(const char *s, char narrow, const char wide[4])
+/* The code point at s, one of full width (U+FF01 to U+FF5E) as its narrow one, and its bytes; -1 at
+ * the end, and where there is none. */
+static int32_t sign_at(const char *s, size_t *n)
 {
-    return *s == narrow ? 1 : strncmp(s, wide, 3) == 0 ? 3 : 0;
+    utf8proc_int32_t c = -1;
+    const utf8proc_ssize_t got = utf8proc_iterate((const utf8proc_uint8_t *)s, -1, &c);
+    *n = got > 0 ? (size_t)got : 0;
+    if (got <= 0 || c == 0) return -1;
+    return c >= 0xFF01 && c <= 0xFF5E ? c - 0xFEE0 : c;
+}
+
+/* Behind white space, what nobody sees, and signs of `more`. */
+static const char *behind(const char *s, const char *more)
+{
+    size_t n = 0;
+    for (int32_t c = 0; (c = sign_at(s, &n)) > 0; s += n) {
+        const utf8proc_category_t k = utf8proc_category(c);
+        const bool is_unseen = k == UTF8PROC_CATEGORY_ZS || k == UTF8PROC_CATEGORY_ZL ||
+                               k == UTF8PROC_CATEGORY_ZP || k == UTF8PROC_CATEGORY_CF ||
+                               k == UTF8PROC_CATEGORY_CC;
+        if (!is_unseen && !(c < 128 && strchr(more, c))) break;
+    }
+    return s;
 }
 
 /* "[4", "[^4": how a mark begins. The bytes of its bracket, 0: none. */
 static size_t is_mark(const char *s)
 {
-    const size_t n = bracket(s, '[', "\xEF\xBC\xBB");
-    if (n == 0) return 0;
-    s += n + strspn(s + n, " ^\t\r\n\v\f");
-    return *s >= '0' && *s <= '9' ? n : 0;
+    size_t n = 0, n_digit = 0;
+    if (sign_at(s, &n) != '[') return 0;
+    const int32_t c = sign_at(behind(s + n, "^"), &n_digit);
+    return c >= '0' && c <= '9' ? n : 0;
 }
 
-/* "<sources" or "</sources", in any case, with white space. Likewise. */
+/* "<sources" or "</sources", in any case, whatever unseen stands between. Likewise. */
 static size_t is_tag(const char *s)
 {
-    const size_t n = bracket(s, '<', "\xEF\xBC\x9C");
-    if (n == 0) return 0;
-    s += n + strspn(s + n, " /\t\r\n\v\f");
-    return strncasecmp(s, TAG, strlen(TAG)) == 0 ? n : 0;
+    size_t n = 0, n_letter = 0;
+    if (sign_at(s, &n) != '<') return 0;
+    s = behind(s + n, "/");
+    for (const char *t = TAG; *t; t++, s = behind(s + n_letter, "")) {
+        const int32_t c = sign_at(s, &n_letter);
+        if (c < 0 || c > 127 || tolower(c) != *t) return 0;
+    }
+    return n;
 }
 
 static void put_quoted(struct buf *out, const char *s)

@@ -13,6 +13,7 @@ import os
 import re
 import subprocess
 import sys
+import unicodedata
 
 QUESTION = "What is the Zanzibar fact?"
 HARMLESS = "Zanzibar fact. It lies in the sea."
@@ -32,6 +33,11 @@ def text(part):
     return "".join(s for _, s in part).encode("latin-1").decode("utf-8", "replace").replace("\\n", "\n")
 
 
+def seen(s):
+    """As a reader sees it: full width as narrow, without what nobody sees."""
+    return "".join(c for c in unicodedata.normalize("NFKC", s) if unicodedata.category(c) != "Cf")
+
+
 def split(toks):
     """Before, inside and behind the block: from the tag that opens it to the one before the question."""
     ends = [0]
@@ -47,17 +53,16 @@ def split(toks):
 def faults(plain, toks):
     before, inside, behind = split(toks)
     harmless_before, harmless_inside, harmless_behind = split(plain)
-    special = {i for i, s in plain if re.fullmatch(r"<\|.*\|>", s)}
-    body = text(inside)
+    body, harmless = seen(text(inside)), seen(text(harmless_inside))
     if before != harmless_before:
         yield "what stands before the sources is another"
     if behind != harmless_behind:
         yield "what stands behind them is another"
-    if any(i in special for i, _ in inside):
+    if any(re.fullmatch(r"<\|.+\|>|</?s>", s) for _, s in inside):
         yield "a token of the template stands in it"
-    if len(re.findall(r"[<＜][\s/]*sources", body, re.I)) != 2:
+    if len(re.findall(r"<[\s/]*sources", body, re.I)) != 2:
         yield "there is more than one block"
-    if len(re.findall(r"[\[［][\s^]*\d", body)) != len(re.findall(r"[\[［][\s^]*\d", text(harmless_inside))):
+    if len(re.findall(r"\[[\s^]*\d", body)) != len(re.findall(r"\[[\s^]*\d", harmless)):
         yield "there is more than one source"
 
 
