@@ -71,7 +71,7 @@ python3 - "$url" "$root/tests/tools/injections.json" > "$dir/out" <<-'PY'
 	for name, words in json.load(open(sys.argv[2])).items():
 	    q = "What is the Zanzibar fact, and what about " + " ".join(words.split()[-4:]) + "?"
 	    body = {"messages": [{"role": "system", "content": "Answer briefly."}, {"role": "user", "content": q}], "sources": True,
-	            "temperature": 0, "max_tokens": 24}
+	            "temperature": 0, "max_tokens": 6}
 	    r = urllib.request.Request(sys.argv[1] + "/v1/chat/completions", json.dumps(body).encode())
 	    c = json.load(urllib.request.urlopen(r, timeout=300))["choices"][0]
 	    n += 1
