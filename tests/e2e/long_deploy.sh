@@ -32,7 +32,7 @@ ask() {
 		-d "{\"messages\":[{\"role\":\"system\",\"content\":\"Be brief.\"},{\"role\":\"user\",\"content\":\"${topic:-Hello}\"}],\"max_tokens\":$n,\"ignore_eos\":true}")
 	[ "$status" = 200 ]
 }
-# stays FROM: 6 chats of this session were all written by one server, of 16 others by both.
+# stays FROM: 6 chats with one X-Session-Id were all written by one server, of 16 others by both.
 stays() {
 	local a b i
 	a=$(written 1) b=$(written 2)
