@@ -4,8 +4,10 @@ BUILD   ?= build
 PREFIX  ?= /usr/local
 NINJA   = ninja -C $(BUILD)
 SAN     = -Dbuildtype=debugoptimized -Db_ndebug=false -Db_sanitize=address,undefined -Db_lundef=false
+TSAN    = -Dbuildtype=debugoptimized -Db_ndebug=false -Db_sanitize=thread -Db_lundef=false
+THREADS = /base/test_team|/text/test_share|/infer/|/serve/|/e2e/(serve|page|pages|chat)[a-z_]*\.sh
 
-.PHONY: all run test test-san test-long bench fuzz format lint install clean deps
+.PHONY: all run test test-san test-tsan test-long bench fuzz format lint install clean deps
 
 all: $(BUILD)/build.ninja
 	@$(NINJA)
@@ -37,9 +39,17 @@ test-san:
 	@ninja -C $(BUILD)-san
 	@scripts/run-tests $(BUILD)-san
 
+# The tests of what has threads - the team, the engine, the server - under ThreadSanitizer, which wants
+# addresses that are not drawn at random.
+test-tsan:
+	@scripts/deps install build test model
+	@[ -f $(BUILD)-tsan/build.ninja ] || meson setup $(BUILD)-tsan $(TSAN) > /dev/null
+	@ninja -C $(BUILD)-tsan
+	@TEST_TIMEOUT=1800 setarch -R scripts/run-tests --only '$(THREADS)' $(BUILD)-tsan
+
 # Oracle runs, NEON under emulation, and everything else that takes long.
-test-long: test test-san
-	@scripts/deps install long
+test-long: test test-san test-tsan
+	@scripts/deps install clients long
 	@CRIA_ORACLE_PYTHON="$$(scripts/oracle-env)" TEST_TIMEOUT=3600 scripts/run-tests --long $(BUILD)
 
 bench: all
@@ -65,7 +75,7 @@ install: all
 	@DESTDIR="$(DESTDIR)" meson install -C $(BUILD) --no-rebuild --quiet
 
 deps:
-	@scripts/deps install build test model long fuzz lint
+	@scripts/deps install build test model clients long fuzz lint
 
 clean:
-	@rm -rf $(BUILD) $(BUILD)-san $(BUILD)-fuzz
+	@rm -rf $(BUILD) $(BUILD)-san $(BUILD)-tsan $(BUILD)-fuzz

@@ -1,6 +1,6 @@
 #!/bin/bash
 # page.sh - the chat page without a browser: its files, their headers, their size, and that they name
-# no other host. long_page.sh drives it in Chromium.
+# no other host. page_chromium.sh drives it in Chromium.
 . "$(dirname "$0")/tap.bash"
 
 if [ ! -f "$model" ] || ! command -v curl > /dev/null; then

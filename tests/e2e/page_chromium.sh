@@ -1,5 +1,5 @@
 #!/bin/bash
-# long_page.sh - a person at the chat page, in Chromium (tests/tools/page_drive.py). Needs the default
+# page_chromium.sh - a person at the chat page, in Chromium (tests/tools/page_drive.py). Needs the default
 # model, chromium, chromium-driver and python3-selenium. SHOTS=FOLDER also takes pictures.
 . "$(dirname "$0")/tap.bash"
 
