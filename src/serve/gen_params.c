@@ -219,7 +219,7 @@ static const struct field text_fields[] = {
     {"max_tokens", FIELD_INT,     0, 1 << 24, AT(max_tokens), NULL},
     {"logprobs",  FIELD_OTHER,    0, 0,       0,              read_logprobs_count},
     {"echo",      FIELD_BOOL,     0, 0,       AT(echoes),     NULL},
-    {"best_of",   FIELD_INT,      1, 256,     AT(best_of),    NULL},
+    {"best_of",   FIELD_INT,      1, 256,     AT(n_made),    NULL},
     {"suffix",    FIELD_REFUSED,  0, 0,       0,              NULL},
     {0},
     /* clang-format on */
@@ -231,14 +231,16 @@ static bool check_together(enum gen_api api, const struct gen_model *m, const st
                            struct refusal *r)
 {
     const int32_t n_vocab = model_config(m->model)->n_vocab;
-    if (p->n > m->n_seqs)
-        return refuse(r, REFUSAL_VALUE, "n",
-                      "n: %d answers; this server makes at most %d at once (--parallel)", (int)p->n,
-                      (int)m->n_seqs);
-    if (p->best_of > 0 && p->best_of != p->n)
+    if (p->n_made > m->n_seqs)
+        return refuse(r, REFUSAL_VALUE, p->n_made > p->n ? "best_of" : "n",
+                      "%s: %d answers; this server makes at most %d at once (--parallel)",
+                      p->n_made > p->n ? "best_of" : "n", (int)p->n_made, (int)m->n_seqs);
+    if (p->n_made < p->n)
+        return refuse(r, REFUSAL_VALUE, "best_of", "best_of: %d, less than n: %d; give as many",
+                      (int)p->n_made, (int)p->n);
+    if (p->n_made > p->n && p->is_stream)
         return refuse(r, REFUSAL_UNSUPPORTED, "best_of",
-                      "best_of: %d with n: %d; this server returns all it makes, give the same",
-                      (int)p->best_of, (int)p->n);
+                      "best_of: which answers are the best shows at their end; leave out stream");
     if (api == GEN_CHAT && p->top_logprobs > 0 && !p->wants_logprobs)
         return refuse(r, REFUSAL_VALUE, "top_logprobs",
                       "top_logprobs: %d without \"logprobs\": true; give both",
@@ -285,6 +287,7 @@ bool gen_fields_read(enum gen_api api, struct json body, struct gen_params *p, s
     if (!fields_read(rows, body, p, &p->unknown, r) ||
         !tools_read(&p->tools, p->tools_field, p->tool_choice, r))
         return false;
+    if (p->n_made == 0) p->n_made = p->n;
     if (p->max_completion_tokens >= 0) p->max_tokens = p->max_completion_tokens;
     if (p->sampling.top_k < 0) p->sampling.top_k = 0; /* vLLM's way to say: off */
     if (!p->has_seed && getrandom(&p->seed, sizeof p->seed, 0) != (ssize_t)sizeof p->seed)
@@ -293,7 +296,8 @@ bool gen_fields_read(enum gen_api api, struct json body, struct gen_params *p, s
     p->sampling.bias = p->bias;
     p->sampling.n_bias = p->n_bias;
     /* one at least: without any the sampler leaves out the chosen one's too */
-    if (p->wants_logprobs) p->sampling.n_logprobs = p->top_logprobs > 0 ? p->top_logprobs : 1;
+    if (p->wants_logprobs || p->n_made > p->n)
+        p->sampling.n_logprobs = p->top_logprobs > 0 ? p->top_logprobs : 1;
     return true;
 }
 

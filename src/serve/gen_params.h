@@ -30,7 +30,7 @@ struct gen_params {
     struct sampler_params sampling;
     int64_t seed;
     bool has_seed;
-    int32_t n;
+    int32_t n, n_made; /* answers to a prompt: told; made, of which the best are told */
     int32_t max_tokens, max_completion_tokens; /* -1: as long as the context lasts */
     const char *stop[ENGINE_MAX_STOPS];
     int32_t n_stop;
@@ -38,7 +38,6 @@ struct gen_params {
     int32_t n_bias;
     bool wants_logprobs;
     int32_t top_logprobs;
-    int32_t best_of;
     int32_t priority; /* GEN_NO_PRIORITY: not said */
     bool is_stream, has_usage, echoes, ignores_eos;
     const char *model; /* NULL: not said */

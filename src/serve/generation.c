@@ -106,7 +106,7 @@ static void fill_job(struct generation *g)
     const struct gen_params *p = &g->params;
     struct job *job = &g->job;
     job->params.n_predict = p->max_tokens;
-    job->params.n_answers = p->n;
+    job->params.n_answers = p->n_made;
     job->params.sampling = p->sampling;
     job->params.n_stop = p->n_stop;
     memcpy(job->params.stop, p->stop, sizeof p->stop);
@@ -116,7 +116,7 @@ static void fill_job(struct generation *g)
     show_mark(g, &job->params);
     job->part = g->part;
     job->n_parts = g->n_prompts;
-    job->has_logprobs = p->wants_logprobs;
+    job->has_logprobs = p->wants_logprobs || p->n_made > p->n;
     job->hear = generation_hear;
     job->user = g;
 }
@@ -128,7 +128,7 @@ static void score_prompts(struct generation *g)
     if (!g->params.echoes || !g->params.wants_logprobs) return;
     g->job.params.score_from = 1;
     for (int32_t i = 0; i < g->n_choices; i++) {
-        first.id = g->part[i / g->params.n].prompt.id[0];
+        first.id = g->part[i / g->params.n_made].prompt.id[0];
         word_logprobs(g, &g->choice[i], &first);
     }
 }
@@ -379,7 +379,7 @@ static void note_times(struct generation *g, struct choice *c, const struct work
 /* All answers to a prompt echo it. */
 static void hear_prompt(struct generation *g, const struct worker_event *ev)
 {
-    for (int32_t i = 0; i < g->params.n; i++)
+    for (int32_t i = 0; i < g->params.n_made; i++)
         word_logprobs(g, &g->choice[ev->i_choice + i], ev->sampled);
 }
 
@@ -391,6 +391,7 @@ static void hear_text(struct generation *g, const struct worker_event *ev)
         return;
     }
     note_times(g, c, ev);
+    if (ev->sampled) c->sum_logprob += ev->sampled->logprob;
     c->n_generated = ev->n_generated;
     c->n_cached = ev->n_cached;
     c->n_same = ev->n_same;
@@ -407,7 +408,7 @@ static void sum_up(struct generation *g)
     for (int32_t i = 0; i < g->n_choices; i++) {
         g->n_generated += g->choice[i].n_generated;
         /* the answers of one prompt found the same */
-        if (i % g->params.n == 0) g->n_cached += g->choice[i].n_cached;
+        if (i % g->params.n_made == 0) g->n_cached += g->choice[i].n_cached;
     }
     /* of several prompts, nobody would know which one is meant */
     if (g->n_prompts == 1) g->n_same = g->choice[0].n_same;
@@ -417,6 +418,31 @@ static void sum_up(struct generation *g)
         if (key >= 0)
             key_spend(g->server->keys, key, clock_ns(), (int64_t)g->n_prompt + g->n_generated);
     }
+}
+
+/* Of two choices, the one whose tokens are likelier first. */
+static int by_logprob(const void *a, const void *b)
+{
+    const struct choice *x = a, *y = b;
+    const double mean_x = x->sum_logprob / (x->n_generated ? x->n_generated : 1);
+    const double mean_y = y->sum_logprob / (y->n_generated ? y->n_generated : 1);
+    return (mean_x < mean_y) - (mean_x > mean_y);
+}
+
+/* Of each prompt's choices the best `n` are told, in that order. */
+static void keep_best(struct generation *g)
+{
+    const int32_t n = g->params.n, n_made = g->params.n_made;
+    if (n_made == n) return;
+    for (int32_t i = 0; i < g->n_prompts; i++) {
+        qsort(&g->choice[i * n_made], (size_t)n_made, sizeof *g->choice, by_logprob);
+        for (int32_t j = 0; i > 0 && j < n; j++) {
+            const struct choice best = g->choice[i * n_made + j];
+            g->choice[i * n_made + j] = g->choice[i * n + j];
+            g->choice[i * n + j] = best;
+        }
+    }
+    g->n_told = g->n_prompts * n;
 }
 
 /* Why the answer is not whole, if so. */
@@ -458,6 +484,7 @@ static void finish(struct generation *g, const struct refusal *r)
     } else if (is_bad) {
         exchange_refuse(ex, r);
     } else {
+        keep_best(g);
         g->wording->whole(g, text_of(g));
         exchange_reply(ex, 200, "application/json", &g->server->text);
     }

@@ -36,7 +36,8 @@ struct choice {
     enum finish finish;
     int32_t i_stop; /* the stop string that ended it, -1: none */
     int32_t n_generated, n_cached, n_same;
-    int64_t last_ns; /* of its newest token */
+    double sum_logprob; /* of its tokens, where they are known */
+    int64_t last_ns;    /* of its newest token */
 };
 
 struct generation {
@@ -70,6 +71,7 @@ struct generation {
     struct job_part *part;
     struct choice *choice;
     int32_t n_prompts, n_choices;
+    int32_t n_told;                          /* choices; fewer than n_choices only with best_of */
     int32_t n_prompt, n_cached, n_generated; /* tokens, summed up at the end */
     int32_t n_same; /* where the prompt left what was cached (engine_event); 0: it has not */
 };

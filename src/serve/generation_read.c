@@ -20,7 +20,7 @@ enum { MAX_ANSWER_BYTES = 64 << 20 };
 
 static bool make_choices(struct generation *g, struct refusal *r)
 {
-    g->n_choices = g->n_prompts * g->params.n;
+    g->n_choices = g->n_told = g->n_prompts * g->params.n_made;
     g->choice = calloc((size_t)g->n_choices, sizeof *g->choice);
     if (!g->choice) {
         g->n_choices = 0;

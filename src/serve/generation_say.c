@@ -71,7 +71,7 @@ static void keep(struct generation *g, struct choice *c, const struct piece *p)
 {
     if (p->kind == PIECE_TEXT) buf_append(&c->text, p->text, p->n_text);
     if (p->kind == PIECE_ARGUMENTS) buf_append(&c->call[p->i_call].arguments, p->text, p->n_text);
-    if (p->sampled) word_logprobs(g, c, p->sampled);
+    if (p->sampled && g->params.wants_logprobs) word_logprobs(g, c, p->sampled);
 }
 
 static void say(struct generation *g, const struct piece *p)

@@ -373,7 +373,7 @@ static void word_whole(struct generation *g, struct buf *out)
 {
     struct json_writer w = json_writer(out);
     open_frame(&w, g, false);
-    for (int32_t i = 0; i < g->n_choices; i++) {
+    for (int32_t i = 0; i < g->n_told; i++) {
         const struct choice *c = &g->choice[i];
         json_object(&w);
         json_key_int(&w, "index", i);

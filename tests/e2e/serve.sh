@@ -63,6 +63,21 @@ get /metrics && python3 - "$dir/out" <<-'PY'
 PY
 say $? "metrics"
 
+# The same seed makes the same four answers; two prompts, so that the second's are moved up.
+four='"prompt":["Once upon a time","The best"],"temperature":1,"seed":5,"max_tokens":9'
+all="{$four,\"n\":4,\"logprobs\":1}"
+post /v1/completions "$all" && post /v1/completions "$all" && cp "$dir/out" "$dir/all" &&
+	post /v1/completions "{$four,\"n\":2,\"best_of\":4}" && python3 - "$dir/all" "$dir/out" <<-'PY'
+	import json, sys
+	made, told = (json.load(open(p)) for p in sys.argv[1:])
+	mean = lambda c: sum(c["logprobs"]["token_logprobs"]) / len(c["logprobs"]["token_logprobs"])
+	best = [c for i in (0, 4) for c in sorted(made["choices"][i:i + 4], key=mean, reverse=True)[:2]]
+	assert [c["text"] for c in told["choices"]] == [c["text"] for c in best]
+	assert [c["index"] for c in told["choices"]] == [0, 1, 2, 3] and told["choices"][0]["logprobs"] is None
+	assert told["usage"]["completion_tokens"] == made["usage"]["completion_tokens"]
+PY
+say $? "best_of tells the likeliest"
+
 # ---- what it refuses ----
 # body | status | code | param
 while IFS='|' read -r path body want code param; do
@@ -106,7 +121,9 @@ done <<'ROWS'
 /v1/completions|{"prompt":[1,-1]}|400|invalid_value|'prompt'
 /v1/completions|{"prompt":[]}|400|invalid_value|'prompt'
 /v1/completions|{"prompt":"x","echo":true,"logprobs":1,"stream":true}|400|unsupported_parameter|'echo'
-/v1/completions|{"prompt":"x","best_of":2}|400|unsupported_parameter|'best_of'
+/v1/completions|{"prompt":"x","best_of":2,"stream":true}|400|unsupported_parameter|'best_of'
+/v1/completions|{"prompt":"x","best_of":2,"n":3}|400|invalid_value|'best_of'
+/v1/completions|{"prompt":"x","best_of":200}|400|invalid_value|'best_of'
 /tokenize|{"content":7}|400|missing_required_parameter|'content'
 /detokenize|{"tokens":[1,99999999]}|400|invalid_value|'tokens'
 ROWS
