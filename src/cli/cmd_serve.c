@@ -42,10 +42,68 @@ static bool serve(const struct session *s, struct serve_options *o, struct err *
     return serve_run(s->engine, o, err);
 }
 
+/* ---- models of a directory ---- */
+
+struct opener {
+    const struct args *args;
+    struct engine_options opt;
+};
+
+static void close_model(void *user, void *opened)
+{
+    (void)user;
+    session_close(opened);
+    free(opened);
+}
+
+static void *open_model(void *user, const char *path, uint64_t *n_bytes, struct err *err)
+{
+    const struct opener *o = user;
+    struct engine_plan plan;
+    struct session *s = calloc(1, sizeof *s);
+    if (!s) {
+        err_set(err, ERR_MEMORY, "no memory for a model");
+        return NULL;
+    }
+    if (session_open_file(path, s, err) && engine_measure(s->model, &o->opt, &plan, err)) {
+        *n_bytes = plan.weight_bytes + plan.cache_bytes + plan.work_bytes;
+        return s;
+    }
+    close_model(NULL, s);
+    return NULL;
+}
+
+static struct engine *start_model(void *user, void *opened, struct err *err)
+{
+    const struct opener *o = user;
+    struct session *s = opened;
+    return session_start(o->args, &o->opt, s, err) ? s->engine : NULL;
+}
+
+/* What belongs to one model cannot be said of several. */
+static bool serve_dir(const struct args *a, const struct engine_options *opt,
+                      const struct serve_options *o, struct err *err)
+{
+    static const char *const others[] = {"model", "lora", "lora-dir", "alias", NULL};
+    struct opener opener = {a, *opt};
+    const struct model_opener source = {open_model, start_model, close_model, &opener};
+    for (const char *const *name = others; *name; name++)
+        if (args_has(a, *name))
+            return err_set(err, ERR_USAGE,
+                           "--models: --%s is for a server of one model; leave one of them out",
+                           *name);
+    struct serve_options of_dir = *o;
+    of_dir.source = &source;
+    return serve_run(NULL, &of_dir, err);
+}
+
 static int serve_command(const struct args *a, struct err *err)
 {
     struct lists lists;
     struct serve_options o = {
+        .models_dir = args_str(a, "models"),
+        .models_bytes = (uint64_t)(args_float(a, "models-memory") * 1e9),
+        .n_seqs = (int32_t)args_int(a, "parallel"),
         .host = args_str(a, "host"),
         .port = (int)args_int(a, "port"),
         .keys = args_str(a, "keys"),
@@ -76,7 +134,8 @@ static int serve_command(const struct args *a, struct err *err)
     const bool ok = read_list(a, "cors", lists.origins, &o.n_origins, err) &&
                     read_list(a, "allow-host", lists.hosts, &o.n_hosts, err) &&
                     read_list(a, "alias", lists.aliases, &o.n_aliases, err) &&
-                    session_open(a, &opt, &s, err) && serve(&s, &o, err);
+                    (o.models_dir ? serve_dir(a, &opt, &o, err)
+                                  : session_open(a, &opt, &s, err) && serve(&s, &o, err));
     session_close(&s);
     return ok ? 0 : 1;
 }
@@ -85,6 +144,8 @@ static const struct option options[] = {
     /* clang-format off */
     /* name        letter arg       kind      min max    default      choices rep    help */
     {"config",     0,  "FILE",     OPT_FILE, 0,  0,     NULL,        NULL,   false, "options in TOML, as parallel = 16; the command line and CRIA_ variables win over it"},
+    {"models",     0,  "DIR",       OPT_FILE, 0,  0,     NULL,        NULL,   false, "instead of -m: serve every GGUF file of this directory; requests name one, and it is loaded when it is named"},
+    {"models-memory", 0, "GB",      OPT_FLOAT, 0, 1000000, "0",       NULL,   false, "most that these may take together, with their caches; those used longest ago make room; 0: 80 % of the machine's"},
     {"host",       0,  "ADDRESS",   OPT_STR,  0,  0,     "127.0.0.1", NULL,   false, "address to listen on; one that others can reach needs --keys or --insecure"},
     {"port",       0,  "PORT",      OPT_INT,  0,  65535, "8080",      NULL,   false, "port to listen on; 0: a free one, which stderr names"},
     {"parallel",   'p', "N",        OPT_INT,  1,  256,   "4",         NULL,   false, "answers at once, each with the whole --ctx"},

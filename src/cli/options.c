@@ -214,26 +214,37 @@ static bool open_draft_model(const struct args *a, struct engine_options *o, str
     return s->draft_model && place_weights(a, s->draft_model, err);
 }
 
+bool session_open_file(const char *path, struct session *s, struct err *err)
+{
+    *s = (struct session){0};
+    snprintf(s->path, sizeof s->path, "%s", path);
+    s->model = model_open(path, err);
+    return s->model && model_require_tokenizer(s->model, err);
+}
+
+bool session_start(const struct args *a, const struct engine_options *opt, struct session *s,
+                   struct err *err)
+{
+    struct engine_options o = *opt;
+    if (!place_weights(a, s->model, err) || !open_draft_model(a, &o, s, err) ||
+        (o.takes_adapters && !session_open_lora(a, s, err)))
+        return false;
+    s->engine = engine_new(s->model, &o, err);
+    if (s->engine) print_banner(s);
+    return s->engine != NULL;
+}
+
 bool session_open(const struct args *a, const struct engine_options *opt, struct session *s,
                   struct err *err)
 {
-    *s = (struct session){0};
+    char path[sizeof s->path];
     const int64_t begin = clock_ns();
-    if (!options_model_path(a, s->path, err)) return false;
-    s->model = model_open(s->path, err);
-    if (!s->model || !model_require_tokenizer(s->model, err)) goto fail;
-    if (opt) {
-        struct engine_options o = *opt;
-        if (!place_weights(a, s->model, err)) goto fail;
-        if (!open_draft_model(a, &o, s, err)) goto fail;
-        if (o.takes_adapters && !session_open_lora(a, s, err)) goto fail;
-        s->engine = engine_new(s->model, &o, err);
-        if (!s->engine) goto fail;
-        print_banner(s);
+    *s = (struct session){0};
+    if (!options_model_path(a, path, err)) return false;
+    if (session_open_file(path, s, err) && (!opt || session_start(a, opt, s, err))) {
+        s->load_ns = clock_ns() - begin;
+        return true;
     }
-    s->load_ns = clock_ns() - begin;
-    return true;
-fail:
     session_close(s);
     return false;
 }

@@ -55,6 +55,11 @@ struct session {
 bool session_open(const struct args *a, const struct engine_options *opt, struct session *s,
                   struct err *err) CRIA_CHECK;
 void session_close(struct session *s);
+/* The two halves of session_open(): the file at `path` alone, and the engine. After a failure the
+ * session is to be closed. */
+bool session_open_file(const char *path, struct session *s, struct err *err) CRIA_CHECK;
+bool session_start(const struct args *a, const struct engine_options *opt, struct session *s,
+                   struct err *err) CRIA_CHECK;
 
 /* Whether there are any: for engine_options.takes_adapters. session_open() then opens them. */
 bool options_has_lora(const struct args *a);

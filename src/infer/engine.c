@@ -69,19 +69,19 @@ static struct drafter_options drafter_options(const struct engine_options *o, co
                                     .kv_dtype = o->kv_dtype};
 }
 
-static bool fill_plan(struct engine *e, const struct engine_options *o, const struct ops *ops,
-                      struct err *err)
+static bool fill_plan(const struct model *m, const struct engine_options *o, const struct ops *ops,
+                      struct engine_plan *out, struct err *err)
 {
-    const struct model_config *c = model_config(e->model);
+    const struct model_config *c = model_config(m);
     const size_t tok_bytes = config_kv_bytes(c, o->kv_dtype);
-    size_t cache = 0, sum = 0;
+    size_t cache = 0;
     if (tok_bytes == 0)
         return err_set(err, ERR_USAGE, "kv_dtype: %s does not fit heads of %d; use f16",
                        dtype_info(o->kv_dtype)->name, (int)c->d_head);
     size_t draft_cache = 0, draft_work = 0;
     if (has_drafter(o)) {
         const struct drafter_options d = drafter_options(o, ops, NULL);
-        if (!drafter_check(e->model, o->draft_model, err)) return false;
+        if (!drafter_check(m, o->draft_model, err)) return false;
         if (!drafter_plan(&d, o->n_threads, &draft_cache, &draft_work))
             return err_set(err, ERR_USAGE, "kv_dtype: %s does not fit the draft model; use f16",
                            dtype_info(o->kv_dtype)->name);
@@ -90,26 +90,40 @@ static bool fill_plan(struct engine *e, const struct engine_options *o, const st
         draft_work +
         forward_plan_bytes(c, ops, o->n_threads, o->max_batch_tok, o->max_logit_rows, o->n_ctx) +
         (o->takes_adapters ? forward_lora_bytes(c, o->max_batch_tok) : 0);
-    const uint64_t available = os_memory_available();
     if (!size_mul(tok_bytes, (size_t)o->cache_tok + KV_PAGE_TOK, &cache) ||
-        !size_add(cache, draft_cache, &cache) || !size_add(cache, work, &sum) || sum > available)
-        return err_set(err, ERR_MEMORY,
-                       "the cache of %" PRId64 " positions takes %.2f GiB and a step %.2f GiB, but "
-                       "%.2f GiB are free; lower n_ctx (--ctx), n_seqs or max_batch_tok (--batch)",
-                       o->cache_tok, (double)tok_bytes * (double)o->cache_tok * 0x1p-30,
-                       (double)work * 0x1p-30, (double)available * 0x1p-30);
-    e->plan = (struct engine_plan){
+        !size_add(cache, draft_cache, &cache) || cache > SIZE_MAX / 2 || work > SIZE_MAX / 2)
+        cache = SIZE_MAX / 2; /* more than anybody has */
+    *out = (struct engine_plan){
         .isa = ops->name,
         .n_threads = o->n_threads,
         .is_pinned = o->pins_threads,
         .n_ctx = o->n_ctx,
         .n_seqs = o->n_seqs,
-        .weight_bytes = model_info(e->model)->file_bytes,
+        .weight_bytes = model_info(m)->file_bytes,
         .cache_bytes = cache,
         .work_bytes = work,
-        .available_bytes = available,
+        .available_bytes = os_memory_available(),
     };
     return true;
+}
+
+static bool check_plan(const struct engine_plan *p, const struct engine_options *o, struct err *err)
+{
+    if (p->cache_bytes + p->work_bytes <= p->available_bytes) return true;
+    return err_set(err, ERR_MEMORY,
+                   "the cache of %" PRId64 " positions takes %.2f GiB and a step %.2f GiB, but "
+                   "%.2f GiB are free; lower n_ctx (--ctx), n_seqs or max_batch_tok (--batch)",
+                   o->cache_tok, (double)p->cache_bytes * 0x1p-30, (double)p->work_bytes * 0x1p-30,
+                   (double)p->available_bytes * 0x1p-30);
+}
+
+bool engine_measure(const struct model *m, const struct engine_options *opt,
+                    struct engine_plan *out, struct err *err)
+{
+    struct engine_options o = *opt;
+    if (!resolve(model_config(m), &o, err)) return false;
+    const struct ops *ops = ops_choose(o.isa, err);
+    return ops && fill_plan(m, &o, ops, out, err);
 }
 
 /* ---- life ---- */
@@ -183,7 +197,9 @@ struct engine *engine_new(const struct model *m, const struct engine_options *op
     e->max_logit_rows = o.max_logit_rows;
     e->n_draft = o.n_draft;
     e->takes_adapters = o.takes_adapters;
-    if (fill_plan(e, &o, ops, err) && make_parts(e, &o, ops, err)) return e;
+    if (fill_plan(m, &o, ops, &e->plan, err) && check_plan(&e->plan, &o, err) &&
+        make_parts(e, &o, ops, err))
+        return e;
     engine_free(e);
     return NULL;
 }

@@ -50,6 +50,10 @@ struct engine_plan {
 /* Keeps `m`. Refuses with ERR_MEMORY, naming the sums, when cache and work do not fit; with
  * ERR_USAGE, naming both, a draft model of another vocabulary. */
 struct engine *engine_new(const struct model *m, const struct engine_options *opt, struct err *err);
+/* What an engine with these options would take, without making one. ERR_USAGE as of engine_new().
+ */
+bool engine_measure(const struct model *m, const struct engine_options *opt,
+                    struct engine_plan *out, struct err *err) CRIA_CHECK;
 void engine_free(struct engine *e); /* NULL is fine; ends all requests without calling listeners */
 const struct engine_plan *engine_plan(const struct engine *e);
 const struct model *engine_model(const struct engine *e);

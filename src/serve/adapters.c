@@ -173,7 +173,8 @@ static void *read_file(void *arg)
     struct adapters *a = job->all;
     const uint64_t one = 1;
     struct lora_named *l = &job->adapter->is;
-    l->lora = lora_open(l->path, engine_model(a->server->engine), 1, &job->err);
+    l->lora =
+        lora_open(l->path, engine_model(models_only(a->server->models)->engine), 1, &job->err);
     if (write(a->event_fd, &one, sizeof one) < 0) log_warn("the event loop cannot be woken");
     return NULL;
 }

@@ -40,10 +40,10 @@ static bool read_body(struct reading *rd, struct json body, struct unknown_field
 {
     struct embeddings *e = rd->own;
     struct server *s = rd->server;
-    const int32_t d = embed_width(s->engine);
+    const int32_t d = embed_width(rd->served->engine);
     e->encoding = "float";
     if (!fields_read(rows, body, e, unknown, r) ||
-        !server_choose_model(s, e->model, &rd->adapter, r))
+        !server_choose_adapter(rd->server, rd->served, e->model, &rd->adapter, r))
         return false;
     if (strcmp(e->encoding, "float") != 0 && strcmp(e->encoding, "base64") != 0)
         return refuse(r, REFUSAL_VALUE, "encoding_format",
@@ -100,7 +100,7 @@ static void write_vector(struct json_writer *w, const struct embeddings *e, cons
 static void word(struct reading *rd, struct buf *out)
 {
     const struct embeddings *e = rd->own;
-    const int32_t d = embed_width(rd->server->engine), n = e->dimensions ? e->dimensions : d;
+    const int32_t d = embed_width(rd->served->engine), n = e->dimensions ? e->dimensions : d;
     struct json_writer w = json_writer(out);
     json_object(&w);
     json_key_cstring(&w, "object", "list");
@@ -115,7 +115,7 @@ static void word(struct reading *rd, struct buf *out)
         json_end(&w);
     }
     json_end(&w);
-    json_key_cstring(&w, "model", server_model_name(rd->server, rd->adapter));
+    json_key_cstring(&w, "model", server_model_name(rd->served, rd->adapter));
     json_key(&w, "usage");
     json_object(&w);
     json_key_int(&w, "prompt_tokens", rd->n_tok);

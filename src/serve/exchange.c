@@ -259,6 +259,7 @@ void exchange_abandon(struct exchange *ex)
     ex->conn->ex = NULL;
     ex->status = 499;
     ex->server->metrics.n_cancelled++;
+    models_abandon(ex);
     if (ex->gen) generation_abandon(ex->gen);
     if (ex->stored) stored_abandon(ex->stored);
     if (ex->reading) reading_abandon(ex->reading);

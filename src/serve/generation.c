@@ -55,6 +55,7 @@ static void gen_free(struct generation *g)
     for (int32_t i = 0; i < g->n_choices; i++) choice_release(&g->choice[i]);
     grammar_free(g->compile.grammar);
     adapters_leave(s->adapters, g->adapter);
+    models_leave(g->served);
     gen_params_release(&g->params);
     cited_release(&g->cited);
     sources_close(g->sources);
@@ -74,6 +75,8 @@ static struct generation *gen_new(struct exchange *ex, enum gen_api api)
     unsigned char random[12] = {0};
     if (!g) return NULL;
     g->server = s;
+    g->served = ex->served;
+    models_enter(g->served);
     g->api = api;
     g->wording = wordings[api];
     g->job.params = request_defaults();
@@ -95,7 +98,7 @@ static struct generation *gen_new(struct exchange *ex, enum gen_api api)
 static void show_mark(const struct generation *g, struct request_params *p)
 {
     static const char mark[] = "<|python_tag|>";
-    const struct tokenizer *t = model_tokenizer(g->server->gen_model.model);
+    const struct tokenizer *t = model_tokenizer(g->served->gen.model);
     const int32_t id = tokenizer_find(t, mark, sizeof mark - 1);
     if (tools_are_offered(&g->params.tools) && id >= 0)
         p->shown[p->n_shown++] = (struct shown_token){id, CALL_MARK};
@@ -137,7 +140,7 @@ static void submit(struct generation *g)
 {
     fill_job(g);
     score_prompts(g);
-    worker_submit(g->server->worker, &g->job);
+    worker_submit(g->served->worker, &g->job);
 }
 
 /* The request is over before the model has seen it. */
@@ -225,7 +228,7 @@ static void hear_chain(struct vault_job *job)
         gen_free(g);
         return;
     }
-    if (job->refusal.kind == REFUSAL_NONE && !g->server->worker)
+    if (job->refusal.kind == REFUSAL_NONE && !g->served->worker)
         refuse(&job->refusal, REFUSAL_DRAINING, NULL, "the server is about to end");
     if (job->refusal.kind == REFUSAL_NONE) {
         g->chain = json_parse(job->doc.data, job->doc.n_bytes, job->doc.n_bytes, "it", &err);
@@ -250,7 +253,7 @@ static void hear_found(struct find_job *job)
         gen_free(g);
         return;
     }
-    if (!g->server->worker)
+    if (!g->served->worker)
         refuse(&r, REFUSAL_DRAINING, NULL, "the server is about to end");
     else if (!g->sources)
         refuse_err(&r, "sources", &job->err);
@@ -329,12 +332,13 @@ void generation_count(struct exchange *ex, enum gen_api api, const void *body, s
 void generation_abandon(struct generation *g)
 {
     g->ex = NULL;
-    if (!g->is_compiling) worker_cancel(g->server->worker, &g->job);
+    if (!g->is_compiling) worker_cancel(g->served->worker, &g->job);
 }
 
 void generation_cancel_all(struct server *s)
 {
-    for (struct generation *g = s->gen_first; g; g = g->next) worker_cancel(s->worker, &g->job);
+    for (struct generation *g = s->gen_first; g; g = g->next)
+        worker_cancel(g->served->worker, &g->job);
 }
 
 void generation_free_all(struct server *s)
@@ -352,7 +356,7 @@ void generation_send(struct generation *g)
     const struct buf *b = &g->server->text;
     if (b->is_failed || exchange_stream_send(g->ex, b->data, b->n_bytes)) return;
     /* a slow reader: the connection is closing, and its close callback does the rest */
-    worker_cancel(g->server->worker, &g->job);
+    worker_cancel(g->served->worker, &g->job);
 }
 
 static void begin_stream(struct generation *g)

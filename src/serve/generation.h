@@ -42,6 +42,7 @@ struct choice {
 
 struct generation {
     struct server *server;
+    struct served *served;
     struct generation *prev, *next;
     struct exchange *ex; /* NULL: the client is gone */
     enum gen_api api;

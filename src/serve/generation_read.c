@@ -38,11 +38,10 @@ static bool make_choices(struct generation *g, struct refusal *r)
 
 static bool read_prompts(struct generation *g, struct refusal *r)
 {
-    struct server *s = g->server;
     struct ids *prompt = calloc(GEN_MAX_PROMPTS, sizeof *prompt);
     if (!prompt) return refuse(r, REFUSAL_SERVER, NULL, "no memory for the prompt");
     int32_t n = 0;
-    bool ok = gen_prompts(g->wording->reads_as, &s->gen_model, &g->params, prompt, &n, r);
+    bool ok = gen_prompts(g->wording->reads_as, &g->served->gen, &g->params, prompt, &n, r);
     if (ok) {
         g->part = calloc((size_t)n, sizeof *g->part);
         ok = g->part || refuse(r, REFUSAL_SERVER, NULL, "no memory for %d prompts", (int)n);
@@ -62,9 +61,10 @@ static bool read_body(struct generation *g, struct json body, struct refusal *r)
 {
     struct server *s = g->server;
     const enum gen_api api = g->wording->reads_as;
-    if (!gen_params_read(api, &s->gen_model, body, &g->params, r)) return false;
+    if (!gen_params_read(api, &g->served->gen, body, &g->params, r)) return false;
     return server_rank(s, g->key_name, g->params.priority, &g->job.params, r) &&
-           server_choose_model(s, g->params.model, &g->adapter, r) && read_prompts(g, r);
+           server_choose_adapter(g->server, g->served, g->params.model, &g->adapter, r) &&
+           read_prompts(g, r);
 }
 
 /* ---- bodies with sources ---- */
@@ -84,7 +84,7 @@ static bool check_cited(const struct gen_params *p, struct refusal *r)
 
 static bool read_cited(struct generation *g, struct refusal *r)
 {
-    const int32_t n_ctx = g->server->gen_model.n_ctx; /* a byte of sources for a token of it */
+    const int32_t n_ctx = g->served->gen.n_ctx; /* a byte of sources for a token of it */
     const size_t most = n_ctx < SOURCES_MAX_BYTES ? (size_t)n_ctx : SOURCES_MAX_BYTES;
     struct buf body;
     buf_init(&body, 4 * MAX_BODY_BYTES);
@@ -134,7 +134,7 @@ static bool read_translated(struct generation *g, size_t n_left_out, struct refu
  * say. False with another refusal than REFUSAL_CONTEXT: it is bad whatever its length. */
 static bool fits(struct generation *g, size_t n_left_out, struct refusal *r)
 {
-    const int32_t n_ctx = g->server->gen_model.n_ctx;
+    const int32_t n_ctx = g->served->gen.n_ctx;
     if (!read_translated(g, n_left_out, r)) return false;
     const int32_t n_most = g->params.max_tokens < 0 ? n_ctx / 8 : g->params.max_tokens;
     const int32_t n_room = n_most < n_ctx / 2 ? n_most : n_ctx / 2;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/checked.h"
+#include "serve/models.h"
 
 static const double bounds[HIST_BUCKETS] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
                                             0.25,  0.5,    1,     2.5,  5,     10,   60};
@@ -80,6 +81,27 @@ static double resident_bytes(void)
     return (double)pages * (double)sysconf(_SC_PAGESIZE);
 }
 
+/* NAME{model="ID"} VALUE; a file may be called anything. */
+static void write_of_model(struct buf *out, const char *name, const struct served *m, double value)
+{
+    buf_printf(out, "%s{model=\"", name);
+    for (const char *c = m->id; *c; c++) {
+        if (*c == '"' || *c == '\\') buf_putc(out, '\\');
+        buf_putc(out, *c == '\n' ? ' ' : *c);
+    }
+    buf_printf(out, "\"} %.15g\n", value);
+}
+
+static void write_model_bytes(void *user, const struct served *m)
+{
+    write_of_model(user, "cria_model_bytes", m, m->state == MODEL_IN ? (double)m->n_bytes : 0);
+}
+
+static void write_model_requests(void *user, const struct served *m)
+{
+    write_of_model(user, "cria_model_requests_total", m, (double)m->n_requests);
+}
+
 /* Names have nothing that must be escaped. */
 static void write_adapter_bytes(void *user, const struct adapter *ad)
 {
@@ -95,8 +117,9 @@ static void write_adapter_requests(void *user, const struct adapter *ad)
 
 void metrics_write(const struct metrics *m, const struct metrics_now *now, struct buf *out)
 {
-    const struct worker_status *w = &now->worker;
-    const int64_t n_cache = now->n_cache_tok > 0 ? now->n_cache_tok : 1;
+    const struct worker_status status = models_status(now->models), *w = &status;
+    const int64_t n_all = models_cache_tok(now->models), n_cache = n_all > 0 ? n_all : 1;
+    const int64_t n_free = n_all > 0 ? w->n_free_tok : 1;
     const struct {
         const char *name, *type, *help;
         double value;
@@ -111,7 +134,7 @@ void metrics_write(const struct metrics *m, const struct metrics_now *now, struc
         {"cria_late_requests_total",        "counter", "Clients cut off because their request did not come.", (double)m->n_late_headers},
         {"cria_requests_running",           "gauge",   "Answers under way.",                            (double)w->engine.n_running},
         {"cria_requests_waiting",           "gauge",   "Requests in the engine's queue.",               (double)w->engine.n_queued},
-        {"cria_cache_usage_ratio",          "gauge",   "Part of the cache that is held, cached prefixes included.", 1 - (double)w->n_free_tok / (double)n_cache},
+        {"cria_cache_usage_ratio",          "gauge",   "Part of the cache that is held, cached prefixes included.", 1 - (double)n_free / (double)n_cache},
         {"cria_heartbeat_age_seconds",      "gauge",   "Since the last step ended; 0 while idle.",      (double)w->beat_age_ns * 1e-9},
         {"cria_connections",                "gauge",   "Open connections.",                             now->n_connections},
         {"cria_connections_limit",          "gauge",   "Most open connections.",                        now->max_connections},
@@ -129,6 +152,11 @@ void metrics_write(const struct metrics *m, const struct metrics_now *now, struc
                        m->n_status[i]);
         else if (m->n_status[i])
             buf_printf(out, "cria_requests_total{status=\"other\"} %" PRId64 "\n", m->n_status[i]);
+    write_head(out, "cria_model_bytes", "gauge",
+               "Memory of each model with its cache in bytes; 0: it is not loaded.");
+    models_each(now->models, write_model_bytes, out);
+    write_head(out, "cria_model_requests_total", "counter", "Requests by the model they named.");
+    models_each(now->models, write_model_requests, out);
     write_head(out, "cria_adapter_bytes", "gauge", "Memory of each adapter in bytes.");
     adapters_each(now->adapters, write_adapter_bytes, out);
     write_head(out, "cria_adapter_requests_total", "counter",

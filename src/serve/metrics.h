@@ -4,7 +4,8 @@
 
 #include "base/buf.h"
 #include "serve/adapters.h"
-#include "serve/worker.h"
+
+struct models;
 
 enum histogram_id {
     HIST_FIRST_TOKEN, /* arrival to first token */
@@ -31,9 +32,8 @@ void metrics_count_status(struct metrics *m, int status);
 double metrics_mean_s(const struct metrics *m);
 
 struct metrics_now {
-    struct worker_status worker;
     int n_connections, max_connections;
-    int64_t n_cache_tok; /* positions in the cache in all */
+    struct models *models;
     const struct adapters *adapters;
 };
 /* Appends the page. */

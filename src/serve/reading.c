@@ -29,6 +29,7 @@ static void reading_free(struct reading *rd)
     s->n_gens--;
     if (rd->own) rd->kind->release(rd);
     adapters_leave(s->adapters, rd->adapter);
+    models_leave(rd->served);
     for (int32_t i = 0; i < rd->n_parts; i++) ids_release(&rd->part[i].prompt);
     json_free(rd->body);
     free(rd->own);
@@ -42,6 +43,8 @@ static struct reading *reading_new(struct exchange *ex, const struct reading_kin
     struct reading *rd = calloc(1, sizeof *rd);
     if (!rd) return NULL;
     rd->server = s;
+    rd->served = ex->served;
+    models_enter(rd->served);
     rd->kind = kind;
     rd->next = s->reading_first;
     if (rd->next) rd->next->prev = rd;
@@ -58,7 +61,7 @@ bool reading_texts(struct reading *rd, const char *field, struct json v, struct 
     struct ids *text = calloc(READING_MAX_TEXTS, sizeof *text);
     if (!text) return refuse(r, REFUSAL_SERVER, NULL, "no memory for the texts");
     int32_t n = 0;
-    bool ok = gen_texts(&rd->server->gen_model, field, v, READING_MAX_TEXTS, text, &n, r);
+    bool ok = gen_texts(&rd->served->gen, field, v, READING_MAX_TEXTS, text, &n, r);
     if (ok) {
         rd->part = calloc((size_t)n, sizeof *rd->part);
         ok = rd->part || refuse(r, REFUSAL_SERVER, NULL, "no memory for %d texts", (int)n);
@@ -151,19 +154,19 @@ void reading_begin(struct exchange *ex, const struct reading_kind *kind, const v
     rd->job.user = rd;
     rd->ex = ex;
     ex->reading = rd;
-    worker_submit(s->worker, &rd->job);
+    worker_submit(rd->served->worker, &rd->job);
 }
 
 void reading_abandon(struct reading *rd)
 {
     rd->ex = NULL;
-    worker_cancel(rd->server->worker, &rd->job);
+    worker_cancel(rd->served->worker, &rd->job);
 }
 
 void reading_cancel_all(struct server *s)
 {
     for (struct reading *rd = s->reading_first; rd; rd = rd->next)
-        worker_cancel(s->worker, &rd->job);
+        worker_cancel(rd->served->worker, &rd->job);
 }
 
 void reading_free_all(struct server *s)

@@ -10,6 +10,7 @@ enum { READING_MAX_TEXTS = 2048 };
 
 struct reading {
     struct server *server;
+    struct served *served;
     struct reading *prev, *next;
     struct exchange *ex; /* NULL: the client is gone */
     const struct reading_kind *kind;

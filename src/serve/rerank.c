@@ -62,7 +62,7 @@ static bool encode(const struct reading *rd, const char *s, size_t n, unsigned f
                    struct ids *out, const char *field, struct refusal *r)
 {
     struct err err = {0};
-    return tokenizer_encode(model_tokenizer(rd->server->gen_model.model), s, n, flags, out, &err) ||
+    return tokenizer_encode(model_tokenizer(rd->served->gen.model), s, n, flags, out, &err) ||
            refuse_err(r, field, &err);
 }
 
@@ -95,8 +95,7 @@ static bool read_query(struct reading *rd, struct ids *tail, struct refusal *r)
 static bool read_document(struct reading *rd, int32_t i, struct json document,
                           const struct ids *tail, struct refusal *r)
 {
-    const struct server *s = rd->server;
-    const struct tokenizer *t = model_tokenizer(s->gen_model.model);
+    const struct tokenizer *t = model_tokenizer(rd->served->gen.model);
     struct job_part *part = &rd->part[i];
     struct ids *ids = &part->prompt;
     struct err err = {0};
@@ -108,10 +107,10 @@ static bool read_document(struct reading *rd, int32_t i, struct json document,
                       json_type_name(document));
     if (!encode(rd, text, n, tokenizer_vocab(t)->adds_bos ? ENCODE_BOS : 0u, ids, "documents", r))
         return false;
-    if (ids->n + tail->n > (size_t)s->gen_model.n_ctx)
+    if (ids->n + tail->n > (size_t)rd->served->gen.n_ctx)
         return refuse(r, REFUSAL_CONTEXT, "documents",
                       "documents[%d]: %zu tokens, with the query %zu; the context holds %d", (int)i,
-                      ids->n, ids->n + tail->n, (int)s->gen_model.n_ctx);
+                      ids->n, ids->n + tail->n, (int)rd->served->gen.n_ctx);
     for (size_t j = 0; j < tail->n; j++)
         if (!ids_push(ids, tail->id[j], &err)) return refuse_err(r, "documents", &err);
     part->score_from = (int32_t)ids->n - ((struct rerank *)rd->own)->n_query;
@@ -146,7 +145,7 @@ static bool read_body(struct reading *rd, struct json body, struct unknown_field
     struct rerank *k = rd->own;
     struct ids tail = {0};
     const bool ok = fields_read(rows, body, k, unknown, r) &&
-                    server_choose_model(rd->server, k->model, &rd->adapter, r) &&
+                    server_choose_adapter(rd->server, rd->served, k->model, &rd->adapter, r) &&
                     read_query(rd, &tail, r) && read_documents(rd, &tail, r);
     ids_release(&tail);
     rd->job.params.n_predict = 0;
@@ -190,7 +189,7 @@ static void word(struct reading *rd, struct buf *out)
     qsort(k->rank, (size_t)rd->n_parts, sizeof *k->rank, by_score);
     json_object(&w);
     json_key_cstring(&w, "object", "list");
-    json_key_cstring(&w, "model", server_model_name(rd->server, rd->adapter));
+    json_key_cstring(&w, "model", server_model_name(rd->served, rd->adapter));
     json_key(&w, "results");
     json_array(&w);
     for (int32_t i = 0; i < n; i++) word_result(&w, k, &k->rank[i]);

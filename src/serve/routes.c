@@ -122,27 +122,32 @@ static void handle_unload_adapter(struct exchange *ex, const char *rest, struct 
     adapters_unload(ex, b.data, b.n);
 }
 
-/* The model, or an adapter of it. */
-static void write_model(struct json_writer *w, const struct server *s, const struct adapter *ad)
+/* A model, or an adapter of it. What a file says of itself is known once it is loaded. */
+static void write_model(struct json_writer *w, const struct served *m, const struct adapter *ad)
 {
-    const struct model_info *i = model_info(s->gen_model.model);
-    const struct model_config *c = model_config(s->gen_model.model);
+    const bool is_loaded = m->state == MODEL_IN;
+    const struct model_info *i = is_loaded ? model_info(m->gen.model) : NULL;
+    const char *name = ad ? ad->is.name : i ? i->name : NULL;
     json_object(w);
-    json_key_cstring(w, "id", server_model_name(s, ad));
+    json_key_cstring(w, "id", server_model_name(m, ad));
     json_key_cstring(w, "object", "model");
-    json_key_int(w, "created", ad ? ad->loaded_s : s->started_s);
-    json_key_cstring(w, "owned_by", i->author ? i->author : "cria");
-    json_key_cstring(w, "parent", ad ? s->model_id : NULL);
+    json_key_int(w, "created", ad ? ad->loaded_s : m->created_s);
+    json_key_cstring(w, "owned_by", i && i->author ? i->author : "cria");
+    json_key_cstring(w, "parent", ad ? m->id : NULL);
     json_key(w, "meta");
     json_object(w);
-    json_key_cstring(w, "name", ad ? ad->is.name : i->name);
-    json_key_cstring(w, "type", i->type_name);
-    json_key_uint(w, "n_params", i->n_params);
-    json_key_uint(w, "size", ad ? lora_bytes(ad->is.lora) : i->file_bytes);
+    json_key_boolean(w, "loaded", is_loaded);
+    json_key_cstring(w, "name", name);
+    json_key_uint(w, "size", ad ? lora_bytes(ad->is.lora) : m->file_bytes);
     if (ad) json_key_int(w, "rank", lora_rank(ad->is.lora));
-    json_key_int(w, "n_vocab", c->n_vocab);
-    json_key_int(w, "n_ctx_train", c->n_ctx);
-    json_key_int(w, "n_ctx", s->gen_model.n_ctx);
+    if (i) {
+        const struct model_config *c = model_config(m->gen.model);
+        json_key_cstring(w, "type", i->type_name);
+        json_key_uint(w, "n_params", i->n_params);
+        json_key_int(w, "n_vocab", c->n_vocab);
+        json_key_int(w, "n_ctx_train", c->n_ctx);
+        json_key_int(w, "n_ctx", m->gen.n_ctx);
+    }
     json_end(w);
     json_end(w);
 }
@@ -152,29 +157,36 @@ struct model_list {
     const struct server *s;
 };
 
+static void list_model(void *user, const struct served *m)
+{
+    const struct model_list *l = user;
+    write_model(l->w, m, NULL);
+}
+
 static void list_adapter(void *user, const struct adapter *ad)
 {
     const struct model_list *l = user;
-    write_model(l->w, l->s, ad);
+    write_model(l->w, models_only(l->s->models), ad);
 }
 
 static void handle_models(struct exchange *ex, const char *rest, struct body b)
 {
+    struct server *s = ex->server;
     struct buf *out = fresh_text(ex);
     struct json_writer w = json_writer(out);
+    struct model_list l = {&w, s};
     (void)rest, (void)b;
     json_object(&w);
     json_key_cstring(&w, "object", "list");
     json_key(&w, "data");
     json_array(&w);
-    write_model(&w, ex->server, NULL);
-    struct model_list l = {&w, ex->server};
-    adapters_each(ex->server->adapters, list_adapter, &l);
+    models_each(s->models, list_model, &l);
+    adapters_each(s->adapters, list_adapter, &l);
     json_end(&w);
     json_key(&w, "features"); /* for the page */
     json_object(&w);
-    json_key_boolean(&w, "chats", ex->server->opt->store != NULL);
-    json_key_boolean(&w, "sources", ex->server->library != NULL);
+    json_key_boolean(&w, "chats", s->opt->store != NULL);
+    json_key_boolean(&w, "sources", s->library != NULL);
     json_end(&w);
     json_end(&w);
     exchange_reply(ex, 200, JSON_TYPE, out);
@@ -186,16 +198,19 @@ static void handle_model(struct exchange *ex, const char *rest, struct body b)
     const struct server *s = ex->server;
     char *name = evhttp_uridecode(rest, 0, NULL);
     const struct adapter *ad = name ? adapters_find(s->adapters, name) : NULL;
-    const bool is_ours = ad || (name && strcmp(name, s->model_id) == 0);
+    const struct served *m = ad     ? models_only(s->models)
+                             : name ? models_find(s->models, name)
+                                    : NULL;
     (void)b;
-    if (is_ours) {
+    if (m) {
         struct buf *out = fresh_text(ex);
         struct json_writer w = json_writer(out);
-        write_model(&w, s, ad);
+        write_model(&w, m, ad);
         exchange_reply(ex, 200, JSON_TYPE, out);
     } else {
-        refuse(&r, REFUSAL_NO_MODEL, "model", "there is no model \"%.80s\" here; the model is %s",
-               name ? name : "", s->model_id);
+        refuse(&r, REFUSAL_NO_MODEL, "model",
+               "there is no model \"%.80s\" here; /v1/models lists what there is",
+               name ? name : "");
         exchange_refuse(ex, &r);
     }
     free(name);
@@ -204,8 +219,8 @@ static void handle_model(struct exchange *ex, const char *rest, struct body b)
 static void handle_health(struct exchange *ex, const char *rest, struct body b)
 {
     const struct server *s = ex->server;
-    const struct worker_status st = worker_status(s->worker);
-    const bool is_stuck = worker_is_stuck(&st);
+    const struct worker_status st = models_status(s->models);
+    const bool is_stuck = models_are_stuck(s->models);
     struct buf *out = fresh_text(ex);
     struct json_writer w = json_writer(out);
     (void)rest, (void)b;
@@ -223,10 +238,9 @@ static void handle_metrics(struct exchange *ex, const char *rest, struct body b)
 {
     const struct server *s = ex->server;
     const struct metrics_now now = {
-        .worker = worker_status(s->worker),
         .n_connections = s->n_conns,
         .max_connections = s->max_conns,
-        .n_cache_tok = s->n_cache_tok,
+        .models = s->models,
         .adapters = s->adapters,
     };
     struct buf *out = fresh_text(ex);
@@ -257,42 +271,44 @@ static void handle_page(struct exchange *ex, const char *rest, struct body b)
 
 /* ---- the table ---- */
 
-static const struct route {
+struct route {
     const char *path; /* behind /v1; a '/' at the end, except of "/": and more */
     enum evhttp_cmd_type method;
     const char *allow; /* of this path, whatever the method */
     bool needs_key;
-    bool counts; /* against the key's quota */
+    bool counts;      /* against the key's quota */
+    bool needs_model; /* the one that the body names is loaded before it is run */
     enum refusal_style style;
     handler *run;
-} routes[] = {
+};
+static const struct route routes[] = {
     /* clang-format off */
-    /* path                    method               allow                   key    counts style              run */
-    {"/chat/completions",      EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  REFUSAL_OPENAI,    handle_chat},
-    {"/completions",           EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  REFUSAL_OPENAI,    handle_completions},
-    {"/responses",             EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  REFUSAL_OPENAI,    handle_responses},
-    {"/responses/input_tokens", EVHTTP_REQ_POST,    "POST, OPTIONS",        true,  true,  REFUSAL_OPENAI,    handle_response_tokens},
-    {"/responses/",            EVHTTP_REQ_GET,      "GET, DELETE, OPTIONS", true,  false, REFUSAL_OPENAI,    handle_response},
-    {"/responses/",            EVHTTP_REQ_DELETE,   "GET, DELETE, OPTIONS", true,  false, REFUSAL_OPENAI,    handle_response},
-    {"/messages",              EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  REFUSAL_ANTHROPIC, handle_messages},
-    {"/messages/count_tokens", EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  REFUSAL_ANTHROPIC, handle_message_tokens},
-    {"/embeddings",            EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  REFUSAL_OPENAI,    handle_embeddings},
-    {"/rerank",                EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  REFUSAL_OPENAI,    handle_rerank},
-    {"/models",                EVHTTP_REQ_GET,      "GET, OPTIONS",         true,  false, REFUSAL_OPENAI,    handle_models},
-    {"/models/",               EVHTTP_REQ_GET,      "GET, OPTIONS",         true,  false, REFUSAL_OPENAI,    handle_model},
-    {"/load_lora_adapter",     EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  REFUSAL_OPENAI,    handle_load_adapter},
-    {"/unload_lora_adapter",   EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  REFUSAL_OPENAI,    handle_unload_adapter},
-    {"/tokenize",              EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  REFUSAL_OPENAI,    handle_tokenize},
-    {"/detokenize",            EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  REFUSAL_OPENAI,    handle_detokenize},
-    {"/chats",                 EVHTTP_REQ_GET,      "GET, OPTIONS",         true,  false, REFUSAL_OPENAI,    handle_chats},
-    {"/chats/",                EVHTTP_REQ_GET,      "GET, PUT, DELETE, OPTIONS", true, false, REFUSAL_OPENAI, handle_one_chat},
-    {"/chats/",                EVHTTP_REQ_PUT,      "GET, PUT, DELETE, OPTIONS", true, false, REFUSAL_OPENAI, handle_one_chat},
-    {"/chats/",                EVHTTP_REQ_DELETE,   "GET, PUT, DELETE, OPTIONS", true, false, REFUSAL_OPENAI, handle_one_chat},
-    {"/passages/",             EVHTTP_REQ_GET,      "GET, OPTIONS",         true,  false, REFUSAL_OPENAI,    handle_passage},
-    {"/health",                EVHTTP_REQ_GET,      "GET, OPTIONS",         false, false, REFUSAL_OPENAI,    handle_health},
-    {"/metrics",               EVHTTP_REQ_GET,      "GET, OPTIONS",         true,  false, REFUSAL_OPENAI,    handle_metrics},
-    {"/page/",                 EVHTTP_REQ_GET,      "GET, OPTIONS",         false, false, REFUSAL_OPENAI,    handle_page},
-    {"/",                      EVHTTP_REQ_GET,      "GET, OPTIONS",         false, false, REFUSAL_OPENAI,    handle_page},
+    /* path                    method               allow                   key    counts model  style              run */
+    {"/chat/completions",      EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  true,  REFUSAL_OPENAI,    handle_chat},
+    {"/completions",           EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  true,  REFUSAL_OPENAI,    handle_completions},
+    {"/responses",             EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  true,  REFUSAL_OPENAI,    handle_responses},
+    {"/responses/input_tokens", EVHTTP_REQ_POST,    "POST, OPTIONS",        true,  true,  true,  REFUSAL_OPENAI,    handle_response_tokens},
+    {"/responses/",            EVHTTP_REQ_GET,      "GET, DELETE, OPTIONS", true,  false, false, REFUSAL_OPENAI,    handle_response},
+    {"/responses/",            EVHTTP_REQ_DELETE,   "GET, DELETE, OPTIONS", true,  false, false, REFUSAL_OPENAI,    handle_response},
+    {"/messages",              EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  true,  REFUSAL_ANTHROPIC, handle_messages},
+    {"/messages/count_tokens", EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  true,  REFUSAL_ANTHROPIC, handle_message_tokens},
+    {"/embeddings",            EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  true,  REFUSAL_OPENAI,    handle_embeddings},
+    {"/rerank",                EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  true,  REFUSAL_OPENAI,    handle_rerank},
+    {"/models",                EVHTTP_REQ_GET,      "GET, OPTIONS",         true,  false, false, REFUSAL_OPENAI,    handle_models},
+    {"/models/",               EVHTTP_REQ_GET,      "GET, OPTIONS",         true,  false, false, REFUSAL_OPENAI,    handle_model},
+    {"/load_lora_adapter",     EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  false, REFUSAL_OPENAI,    handle_load_adapter},
+    {"/unload_lora_adapter",   EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  false, REFUSAL_OPENAI,    handle_unload_adapter},
+    {"/tokenize",              EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  true,  REFUSAL_OPENAI,    handle_tokenize},
+    {"/detokenize",            EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  true,  REFUSAL_OPENAI,    handle_detokenize},
+    {"/chats",                 EVHTTP_REQ_GET,      "GET, OPTIONS",         true,  false, false, REFUSAL_OPENAI,    handle_chats},
+    {"/chats/",                EVHTTP_REQ_GET,      "GET, PUT, DELETE, OPTIONS", true, false, false, REFUSAL_OPENAI, handle_one_chat},
+    {"/chats/",                EVHTTP_REQ_PUT,      "GET, PUT, DELETE, OPTIONS", true, false, false, REFUSAL_OPENAI, handle_one_chat},
+    {"/chats/",                EVHTTP_REQ_DELETE,   "GET, PUT, DELETE, OPTIONS", true, false, false, REFUSAL_OPENAI, handle_one_chat},
+    {"/passages/",             EVHTTP_REQ_GET,      "GET, OPTIONS",         true,  false, false, REFUSAL_OPENAI,    handle_passage},
+    {"/health",                EVHTTP_REQ_GET,      "GET, OPTIONS",         false, false, false, REFUSAL_OPENAI,    handle_health},
+    {"/metrics",               EVHTTP_REQ_GET,      "GET, OPTIONS",         true,  false, false, REFUSAL_OPENAI,    handle_metrics},
+    {"/page/",                 EVHTTP_REQ_GET,      "GET, OPTIONS",         false, false, false, REFUSAL_OPENAI,    handle_page},
+    {"/",                      EVHTTP_REQ_GET,      "GET, OPTIONS",         false, false, false, REFUSAL_OPENAI,    handle_page},
     {0},
     /* clang-format on */
 };
@@ -381,6 +397,22 @@ static bool check_route(struct exchange *ex, const struct route **route, const c
     return true;
 }
 
+static struct body body_of(const struct exchange *ex)
+{
+    struct evbuffer *in = evhttp_request_get_input_buffer(ex->req);
+    const size_t n = evbuffer_get_length(in);
+    return (struct body){n ? (const void *)evbuffer_pullup(in, -1) : "", n};
+}
+
+static void run(struct exchange *ex, const struct route *route, const char *rest)
+{
+    const struct body b = body_of(ex);
+    ex->route = route;
+    if (!route->needs_model || models_choose(ex, b.data, b.n)) route->run(ex, rest, b);
+}
+
+void route_go_on(struct exchange *ex) { ex->route->run(ex, "", body_of(ex)); }
+
 void route_request(struct evhttp_request *req, void *server)
 {
     struct server *s = server;
@@ -404,5 +436,5 @@ void route_request(struct evhttp_request *req, void *server)
     else if (evhttp_request_get_command(req) == EVHTTP_REQ_OPTIONS)
         answer_preflight(ex, route);
     else
-        route->run(ex, rest, (struct body){n ? (const void *)evbuffer_pullup(in, -1) : "", n});
+        run(ex, route, rest);
 }

@@ -1,4 +1,4 @@
-/* serve.h - an OpenAI-compatible HTTP server over one engine.
+/* serve.h - an OpenAI-compatible HTTP server over an engine, or over those of several models.
  *
  * Two threads: serve_run()'s caller runs the event loop, which alone touches sockets; a thread of
  * the worker (worker.h) alone touches the engine. Between them are one queue each way and a few
@@ -15,9 +15,24 @@
 #include "base/err.h"
 #include "infer/engine.h"
 
+/* How the models of a directory are opened and closed, by a thread of the server's, one at a time.
+ */
+struct model_opener {
+    /* Opens a file and tells the bytes that the model takes when it is started: NULL with err. */
+    void *(*open)(void *user, const char *path, uint64_t *n_bytes, struct err *err);
+    /* Its engine, which is the opened one's. */
+    struct engine *(*start)(void *user, void *opened, struct err *err);
+    void (*close)(void *user, void *opened); /* the engine, too */
+    void *user;
+};
+
 struct serve_options {
-    const char *host;               /* a numeric address or "localhost" */
-    int port;                       /* 0: a free one */
+    const char *models_dir;            /* serve_run() without an engine: its models are here, */
+    uint64_t models_bytes;             /* take so much together (0: 80 % of the machine's), */
+    const struct model_opener *source; /* and come from here, */
+    int32_t n_seqs;                    /* with so many answers at once each */
+    const char *host;                  /* a numeric address or "localhost" */
+    int port;                          /* 0: a free one */
     const char *keys;               /* file of hashed keys (keys.h), or NULL: everybody may ask */
     const char *store;              /* file of responses and chats, or NULL: responses in memory */
     const char *tls_cert, *tls_key; /* PEM files; both or none */
@@ -43,8 +58,8 @@ struct serve_options {
 };
 
 /* Serves until SIGTERM or SIGINT, then lets open answers end, and returns true. Borrows `e`, which
- * nobody else may use meanwhile. Fails before it listens: ERR_USAGE (options that do not fit),
- * ERR_IO (address in use, key file), naming the remedy. */
+ * nobody else may use meanwhile; NULL: opt->models_dir. Fails before it listens: ERR_USAGE (options
+ * that do not fit), ERR_IO (address in use, key file), naming the remedy. */
 bool serve_run(struct engine *e, const struct serve_options *opt, struct err *err) CRIA_CHECK;
 
 #endif

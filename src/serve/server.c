@@ -56,7 +56,7 @@ static int32_t n_of_key(const struct server *s, const char *name)
 
 bool server_has_room(struct server *s, const char *key_name, struct refusal *r)
 {
-    const int32_t n_seqs = s->gen_model.n_seqs, n_most = n_seqs + s->opt->max_queue;
+    const int32_t n_seqs = s->n_seqs, n_most = n_seqs + s->opt->max_queue;
     const int32_t n_key_most = n_seqs + (s->opt->max_queue + 1) / 2;
     const double wait = metrics_mean_s(&s->metrics) * s->n_gens / n_seqs;
     bool has_room = true;
@@ -91,32 +91,34 @@ bool server_rank(const struct server *s, const char *key_name, int32_t wanted,
 
 bool server_is_model(const struct server *s, const char *name)
 {
-    if (!name || !*name || strcmp(name, "default") == 0 || strcmp(name, s->model_id) == 0)
+    const struct served *m = models_only(s->models);
+    if (!name || !*name || strcmp(name, "default") == 0 || (m && strcmp(name, m->id) == 0))
         return true;
     for (int i = 0; i < s->opt->n_aliases; i++)
         if (strcmp(name, s->opt->aliases[i]) == 0) return true;
     return false;
 }
 
-bool server_choose_model(struct server *s, const char *name, struct adapter **adapter,
-                         struct refusal *r)
+bool server_choose_adapter(struct server *s, struct served *m, const char *name,
+                           struct adapter **adapter, struct refusal *r)
 {
     struct adapter *was = *adapter;
-    *adapter = server_is_model(s, name) ? NULL : adapters_find(s->adapters, name);
+    const bool is_model = server_is_model(s, name) || strcmp(name, m->id) == 0;
+    *adapter = is_model ? NULL : adapters_find(s->adapters, name);
     if (*adapter != was) {
         adapters_enter(*adapter);
         adapters_leave(s->adapters, was);
     }
-    return *adapter || server_is_model(s, name) ||
+    return *adapter || is_model ||
            refuse(r, REFUSAL_NO_MODEL, "model",
                   "model: there is no \"%.80s\" here; the model is %s, its adapters are listed at "
                   "/v1/models",
-                  name, s->model_id);
+                  name, m->id);
 }
 
-const char *server_model_name(const struct server *s, const struct adapter *adapter)
+const char *server_model_name(const struct served *m, const struct adapter *adapter)
 {
-    return adapter ? adapter->is.name : s->model_id;
+    return adapter ? adapter->is.name : m->id;
 }
 
 /* ---- the address ---- */
@@ -245,12 +247,13 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
 /* A sign of life a second, as long as the model shows one. */
 static void feed_watchdog(const struct server *s)
 {
-    const struct worker_status st = worker_status(s->worker);
-    if (s->notify.has_watchdog && !worker_is_stuck(&st)) notify_say(&s->notify, "WATCHDOG=1");
+    if (s->notify.has_watchdog && !models_are_stuck(s->models))
+        notify_say(&s->notify, "WATCHDOG=1");
 }
 
 static void cancel_all(struct server *s)
 {
+    models_refuse_all(s->models);
     generation_cancel_all(s);
     reading_cancel_all(s);
 }
@@ -278,16 +281,6 @@ static void on_hangup(evutil_socket_t sig, short what, void *arg)
     (void)sig, (void)what;
     if (s->tls) tls_reload(s->tls);
     if (s->keys) keys_refresh(s->keys);
-}
-
-static void on_wake(evutil_socket_t fd, short what, void *arg)
-{
-    struct server *s = arg;
-    (void)fd, (void)what;
-    for (struct worker_event *ev = worker_take(s->worker), *next; ev; ev = next) {
-        next = ev->next;
-        ev->job->hear(ev);
-    }
 }
 
 static void on_compiled(evutil_socket_t fd, short what, void *arg)
@@ -320,18 +313,8 @@ static void on_found(evutil_socket_t fd, short what, void *arg)
 
 /* ---- life ---- */
 
-static bool fill_names(struct server *s, struct err *err)
+static void fill_host_rule(struct server *s)
 {
-    const struct model *m = engine_model(s->engine);
-    const struct engine_plan *plan = engine_plan(s->engine);
-    const char *base = path_base(model_info(m)->path);
-    if (!model_require_tokenizer(m, err)) return false;
-    size_t n = strlen(base);
-    if (n > 5 && strcasecmp(base + n - 5, ".gguf") == 0) n -= 5;
-    snprintf(s->model_id, sizeof s->model_id, "%.*s", (int)n, base);
-    s->gen_model = gen_model(m, plan->n_ctx, plan->n_seqs);
-    s->n_cache_tok = engine_free_tokens(s->engine);
-    s->started_s = (int64_t)time(NULL);
     s->host_rule = (struct host_rule){
         .own = s->opt->host,
         .hosts = s->opt->hosts,
@@ -340,7 +323,6 @@ static bool fill_names(struct server *s, struct err *err)
         .n_origins = s->opt->n_origins,
         .is_tls = s->opt->tls_cert != NULL,
     };
-    return true;
 }
 
 static bool open_files(struct server *s, struct err *err)
@@ -385,7 +367,6 @@ static bool make_loop(struct server *s, struct err *err)
                                             EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE |
                                             EVHTTP_REQ_OPTIONS | EVHTTP_REQ_PATCH);
     s->tick = add_event(s, -1, EV_PERSIST, on_tick, &second);
-    s->wake = add_event(s, worker_fd(s->worker), EV_READ | EV_PERSIST, on_wake, NULL);
     s->compiled = add_event(s, compiler_fd(s->compiler), EV_READ | EV_PERSIST, on_compiled, NULL);
     s->on_kept = add_event(s, vault_fd(s->vault), EV_READ | EV_PERSIST, on_kept, NULL);
     if (s->library)
@@ -394,8 +375,8 @@ static bool make_loop(struct server *s, struct err *err)
     s->on_term = add_event(s, SIGTERM, EV_SIGNAL | EV_PERSIST, on_signal, NULL);
     s->on_int = add_event(s, SIGINT, EV_SIGNAL | EV_PERSIST, on_signal, NULL);
     s->on_hup = add_event(s, SIGHUP, EV_SIGNAL | EV_PERSIST, on_hangup, NULL);
-    return (s->tick && s->wake && s->compiled && s->on_kept && !s->library == !s->on_found &&
-            s->on_adapter && s->on_term && s->on_int && s->on_hup) ||
+    return (s->tick && s->compiled && s->on_kept && !s->library == !s->on_found && s->on_adapter &&
+            s->on_term && s->on_int && s->on_hup) ||
            err_set(err, ERR_MEMORY, "no memory for the server");
 }
 
@@ -415,9 +396,10 @@ static bool start_listening(struct server *s, struct err *err)
         s->listener = NULL;
         return err_set(err, ERR_MEMORY, "no memory for the server");
     }
-    log_info("%s: %d answers at once, %d may wait, %d connections, %d tokens of context%s",
-             s->model_id, (int)s->gen_model.n_seqs, (int)s->opt->max_queue, s->max_conns,
-             (int)s->gen_model.n_ctx, s->keys ? ", keys" : "");
+    const struct served *only = models_only(s->models);
+    log_info("%s: %d answers at once, %d may wait, %d connections%s",
+             only ? only->id : s->opt->models_dir, (int)s->n_seqs, (int)s->opt->max_queue,
+             s->max_conns, s->keys ? ", keys" : "");
     tell_address(s, fd);
     return true;
 }
@@ -431,10 +413,9 @@ static void free_event(struct event *ev)
  * connections' close callbacks end what is open while evhttp is freed. */
 static void release(struct server *s)
 {
-    cancel_all(s);
-    worker_free(s->worker);
+    if (s->models) cancel_all(s);
+    models_stop(s->models);
     s->is_draining = true;
-    s->worker = NULL;
     compiler_free(s->compiler);
     s->compiler = NULL;
     vault_close(s->vault);
@@ -449,7 +430,6 @@ static void release(struct server *s)
     s->listener = NULL;
     conn_free_all(s);
     free_event(s->tick);
-    free_event(s->wake);
     free_event(s->compiled);
     free_event(s->on_kept);
     free_event(s->on_found);
@@ -463,17 +443,19 @@ static void release(struct server *s)
     keys_close(s->keys);
     tls_free(s->tls);
     free(s->conn_of_fd);
+    models_free(s->models);
 }
 
 bool serve_run(struct engine *e, const struct serve_options *opt, struct err *err)
 {
-    struct server s = {.opt = opt, .engine = e};
+    struct server s = {.opt = opt};
     buf_init(&s.text, MAX_TEXT_BYTES);
     notify_init(&s.notify);
-    bool ok = fill_names(&s, err) && open_files(&s, err) && plan_connections(&s, err) &&
-              (s.adapters = adapters_new(&s, err)) != NULL &&
-              (s.worker = worker_new(e, err)) != NULL && (s.compiler = compiler_new(err)) != NULL &&
-              make_loop(&s, err) && start_listening(&s, err);
+    fill_host_rule(&s);
+    bool ok = (s.models = models_new(&s, e, err)) != NULL && open_files(&s, err) &&
+              plan_connections(&s, err) && (s.adapters = adapters_new(&s, err)) != NULL &&
+              (s.compiler = compiler_new(err)) != NULL && make_loop(&s, err) &&
+              models_start(s.models, err) && start_listening(&s, err);
     if (ok) event_base_dispatch(s.base);
     release(&s);
     return ok;

@@ -25,6 +25,7 @@
 #include "serve/keys.h"
 #include "serve/library.h"
 #include "serve/metrics.h"
+#include "serve/models.h"
 #include "serve/notify.h"
 #include "serve/serve.h"
 #include "serve/vault.h"
@@ -35,6 +36,7 @@ struct exchange;
 struct generation;
 struct stored;
 struct reading;
+struct route;
 struct tls;
 
 enum {
@@ -54,21 +56,16 @@ enum {
 
 struct server {
     const struct serve_options *opt;
-    struct engine *engine;
-    struct gen_model gen_model;
-    char model_id[200];
-    int64_t started_s; /* unix time */
-    int64_t n_cache_tok;
+    struct models *models;
+    int32_t n_seqs; /* answers at once, of each model */
 
     struct event_base *base;
     struct evhttp *http;
     struct evconnlistener *listener;
-    struct event *tick, *wake, *compiled, *on_kept, *on_found, *on_adapter, *on_term, *on_int,
-        *on_hup;
+    struct event *tick, *compiled, *on_kept, *on_found, *on_adapter, *on_term, *on_int, *on_hup;
     struct tls *tls; /* NULL: plain */
     struct host_rule host_rule;
 
-    struct worker *worker;
     struct compiler *compiler;
     struct adapters *adapters;
     struct keys *keys; /* NULL: everybody */
@@ -98,14 +95,14 @@ bool server_has_room(struct server *s, const char *key_name, struct refusal *r);
  * allows. */
 bool server_rank(const struct server *s, const char *key_name, int32_t wanted,
                  struct request_params *p, struct refusal *r) CRIA_CHECK;
-/* Whether a request may call the model itself so; NULL and "" do. */
+/* Whether a request may call the server's only model itself so; NULL and "" do. */
 bool server_is_model(const struct server *s, const char *name);
-/* Lets go of *adapter, if any, and takes the one that a request names, NULL for the model itself.
- * It is then the request's until adapters_leave(). */
-bool server_choose_model(struct server *s, const char *name, struct adapter **adapter,
-                         struct refusal *r) CRIA_CHECK;
+/* Lets go of *adapter, if any, and takes the one that a request for the model names, NULL for the
+ * model itself. It is then the request's until adapters_leave(). */
+bool server_choose_adapter(struct server *s, struct served *m, const char *name,
+                           struct adapter **adapter, struct refusal *r) CRIA_CHECK;
 /* What an answer calls its model. */
-const char *server_model_name(const struct server *s, const struct adapter *adapter);
+const char *server_model_name(const struct served *m, const struct adapter *adapter);
 
 /* ---- conn.c ---- */
 struct conn {
@@ -160,6 +157,10 @@ struct exchange {
     int status;
     size_t max_unread; /* of a stream, until the client counts as one that does not read */
     bool closes, is_streaming;
+    struct served *served; /* what it asks, where the route needs a model */
+    const struct route *route;
+    bool is_waiting; /* for it to be loaded, in the list of models.c: */
+    struct exchange *wait_next;
     enum refusal_style refusal_style;
     struct generation *gen;
     struct stored *stored; /* what it waits for */
@@ -228,6 +229,8 @@ void text_of_tokens(struct exchange *ex, const void *body, size_t n_bytes);
 /* ---- routes.c ---- */
 /* libevent's handler of all requests. */
 void route_request(struct evhttp_request *req, void *server);
+/* The model that the exchange has waited for is there. */
+void route_go_on(struct exchange *ex);
 
 /* ---- tls.c ---- */
 struct tls *tls_new(const char *cert, const char *key, struct err *err);

@@ -59,7 +59,7 @@ static void write_tokens(struct json_writer *w, const struct tokenizer *t, const
 static bool tokenize(struct exchange *ex, const struct token_fields *f, struct buf *out,
                      struct refusal *r)
 {
-    const struct tokenizer *t = model_tokenizer(ex->server->gen_model.model);
+    const struct tokenizer *t = model_tokenizer(ex->served->gen.model);
     const char *s = NULL;
     size_t n = 0;
     struct err err = {0};
@@ -78,7 +78,7 @@ static bool tokenize(struct exchange *ex, const struct token_fields *f, struct b
         json_object(&w);
         write_tokens(&w, t, &ids, f->wants_pieces);
         json_key_int(&w, "count", (int64_t)ids.n);
-        json_key_int(&w, "max_model_len", ex->server->gen_model.n_ctx);
+        json_key_int(&w, "max_model_len", ex->served->gen.n_ctx);
         json_end(&w);
     }
     ids_release(&ids);
@@ -89,7 +89,7 @@ static bool tokenize(struct exchange *ex, const struct token_fields *f, struct b
 static bool detokenize(struct exchange *ex, const struct token_fields *f, struct buf *out,
                        struct refusal *r)
 {
-    const struct model *m = ex->server->gen_model.model;
+    const struct model *m = ex->served->gen.model;
     struct buf text;
     struct json_iter it = json_iter(f->tokens);
     struct json v;

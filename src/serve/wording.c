@@ -43,7 +43,7 @@ static void write_token(struct json_writer *w, const char *s, size_t n)
 
 static const char *bytes_of(const struct generation *g, int32_t id, size_t *n)
 {
-    return tokenizer_bytes(model_tokenizer(g->server->gen_model.model), id, true, n);
+    return tokenizer_bytes(model_tokenizer(g->served->gen.model), id, true, n);
 }
 
 static int32_t n_top_of(const struct generation *g, const struct sampled *s)
@@ -192,7 +192,7 @@ static void open_frame(struct json_writer *w, const struct generation *g, bool i
                      : is_chunk         ? "chat.completion.chunk"
                                         : "chat.completion");
     json_key_int(w, "created", g->created_s);
-    json_key_cstring(w, "model", server_model_name(g->server, g->adapter));
+    json_key_cstring(w, "model", server_model_name(g->served, g->adapter));
     json_key_cstring(w, "system_fingerprint", fingerprint);
     json_key(w, "choices");
     json_array(w);
@@ -277,7 +277,7 @@ static void write_chunk(struct generation *g, const struct piece *p, bool is_fir
 static void prompt_text(const struct generation *g, int32_t i_choice, struct buf *out)
 {
     const struct ids *ids = &g->part[i_choice / g->params.n].prompt;
-    tokenizer_decode(model_tokenizer(g->server->gen_model.model), ids->id, ids->n, false, out);
+    tokenizer_decode(model_tokenizer(g->served->gen.model), ids->id, ids->n, false, out);
 }
 
 static bool word_first(struct generation *g, int32_t i_choice, struct buf *out)

@@ -85,7 +85,7 @@ static void write_message(struct json_writer *w, const struct generation *g, boo
     json_key_cstring(w, "id", g->id);
     json_key_cstring(w, "type", "message");
     json_key_cstring(w, "role", "assistant");
-    json_key_cstring(w, "model", server_model_name(g->server, g->adapter));
+    json_key_cstring(w, "model", server_model_name(g->served, g->adapter));
     json_key(w, "content");
     json_array(w);
     if (is_over) word_items(c, write_block, &(struct block_list){w, c});

@@ -211,7 +211,7 @@ static void write_response(struct json_writer *w, const struct generation *g, co
         json_raw(w, "{\"reason\":\"max_output_tokens\"}", 30);
     else
         json_null(w);
-    json_key_cstring(w, "model", server_model_name(g->server, g->adapter));
+    json_key_cstring(w, "model", server_model_name(g->served, g->adapter));
     json_key(w, "output");
     json_array(w);
     if (is_whole) word_items(&g->choice[0], write_one, &(struct item_list){w, g});

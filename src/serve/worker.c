@@ -37,8 +37,15 @@ struct event_list {
     struct worker_event *first, *last;
 };
 
+struct turn {
+    pthread_mutex_t lock;
+    pthread_cond_t is_next;
+    uint64_t n_asked, n_had; /* under lock: the next to ask is number n_asked, n_had has it now */
+};
+
 struct worker {
     struct engine *engine;
+    struct turn *turn; /* NULL: nobody else steps */
     pthread_t thread;
     bool has_thread;
     int event_fd;
@@ -143,6 +150,46 @@ static bool hear(void *user, const struct engine_event *ev)
     if (ev->err && job->err.code == ERR_OK) job->err = *ev->err;
     if (ev->finish != FINISH_NONE) job->n_running--;
     return job->err.code == ERR_OK && !atomic_load(&job->is_cancelled);
+}
+
+/* ---- turns ---- */
+
+struct turn *turn_new(struct err *err)
+{
+    struct turn *t = calloc(1, sizeof *t);
+    if (!t) {
+        err_set(err, ERR_MEMORY, "no memory for the server");
+        return NULL;
+    }
+    pthread_mutex_init(&t->lock, NULL);
+    pthread_cond_init(&t->is_next, NULL);
+    return t;
+}
+
+void turn_free(struct turn *t)
+{
+    if (!t) return;
+    pthread_cond_destroy(&t->is_next);
+    pthread_mutex_destroy(&t->lock);
+    free(t);
+}
+
+static void turn_take(struct turn *t)
+{
+    if (!t) return;
+    pthread_mutex_lock(&t->lock);
+    for (const uint64_t mine = t->n_asked++; t->n_had != mine;)
+        pthread_cond_wait(&t->is_next, &t->lock);
+    pthread_mutex_unlock(&t->lock);
+}
+
+static void turn_give(struct turn *t)
+{
+    if (!t) return;
+    pthread_mutex_lock(&t->lock);
+    t->n_had++;
+    pthread_cond_broadcast(&t->is_next);
+    pthread_mutex_unlock(&t->lock);
 }
 
 /* ---- the engine's thread ---- */
@@ -256,9 +303,12 @@ static void *run(void *arg)
             has_work = true;
         }
         struct err err = {0};
-        if (has_work && !engine_step(w->engine, &has_work, &err)) {
-            /* the listeners have heard it, and the engine is empty */
-            log_warn("a step of the model failed: %s", err.text);
+        if (has_work) {
+            turn_take(w->turn);
+            /* if not, the listeners have heard it, and the engine is empty */
+            if (!engine_step(w->engine, &has_work, &err))
+                log_warn("a step of the model failed: %s", err.text);
+            turn_give(w->turn);
         }
         has_work = feed_all(w);
         atomic_store_explicit(&w->n_free_tok, engine_free_tokens(w->engine), memory_order_relaxed);
@@ -286,7 +336,7 @@ static bool start(struct worker *w, struct err *err)
     return true;
 }
 
-struct worker *worker_new(struct engine *e, struct err *err)
+struct worker *worker_new(struct engine *e, struct turn *turn, struct err *err)
 {
     struct worker *w = calloc(1, sizeof *w);
     if (!w) {
@@ -294,6 +344,7 @@ struct worker *worker_new(struct engine *e, struct err *err)
         return NULL;
     }
     w->engine = e;
+    w->turn = turn;
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->has_job, NULL);
     atomic_store(&w->n_free_tok, engine_free_tokens(e));

@@ -70,8 +70,14 @@ struct job {
     struct worker_event end;
 };
 
-/* Starts the thread. Keeps `e`. */
-struct worker *worker_new(struct engine *e, struct err *err);
+/* Engines in one process step one after the other, in the order in which they ask: a step has all
+ * cores, and two at once would spin for each other's. */
+struct turn;
+struct turn *turn_new(struct err *err);
+void turn_free(struct turn *t); /* NULL is fine; after all workers that have it */
+
+/* Starts the thread. Keeps `e`, and `turn` unless it is NULL: the only engine. */
+struct worker *worker_new(struct engine *e, struct turn *turn, struct err *err);
 /* Ends the thread within a step, then frees; jobs that have not ended are never heard of again.
  * NULL is fine. */
 void worker_free(struct worker *w);

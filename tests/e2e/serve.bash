@@ -9,10 +9,11 @@ unset http_proxy https_proxy all_proxy
 probe=$root/tests/tools/http_probe.py
 probe() { python3 "$probe" "${url#*//}" "$@"; }
 
-# start OPTIONS...: a server; sets pid and url. stop: ends it, returns its exit status.
+# start OPTIONS...: a server of `what`; sets pid and url. stop: ends it, returns its exit status.
+what=(-m "$model" -c 2048)
 start() {
 	rm -f "$dir/server.err"
-	"$CRIA" serve -m "$model" --port 0 -c 2048 "$@" > "$dir/server.out" 2> "$dir/server.err" &
+	"$CRIA" serve "${what[@]}" --port 0 "$@" > "$dir/server.out" 2> "$dir/server.err" &
 	pid=$!
 	for _ in $(seq 300); do
 		grep -qs '^listening on' "$dir/server.err" && break

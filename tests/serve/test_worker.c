@@ -26,7 +26,7 @@ static int open_fixture(void **state)
         .n_threads = 1, .n_ctx = N_CTX, .n_seqs = 8, .max_batch_tok = 32, .kv_dtype = DT_F32};
     f.m = tiny_model_open(1);
     f.e = engine_new(f.m, &opt, &err);
-    f.w = f.e ? worker_new(f.e, &err) : NULL;
+    f.w = f.e ? worker_new(f.e, NULL, &err) : NULL;
     assert_ok(f.w, &err);
     *state = &f;
     return 0;
@@ -183,7 +183,7 @@ static void test_ends_with_jobs_open(void **state)
     struct fixture *f = *state;
     struct err err = {0};
     static struct test_job t[20];
-    struct worker *w = worker_new(f->e, &err);
+    struct worker *w = worker_new(f->e, NULL, &err);
     assert_ok(w, &err);
     for (int i = 0; i < 20; i++) {
         fill(&t[i], i, 1, 1);

@@ -44,7 +44,9 @@ async function faultOf(response) {
 /* The models, and what this server can do besides. */
 export async function listModels(key) {
   const list = await (await ask("v1/models", key)).json();
-  return { models: list.data.map((m) => ({ id: String(m.id), name: String(m.meta?.name || m.id) })), features: list.features ?? {} };
+  // what files say of themselves may be the same for several of them
+  const name = (m) => String((list.data.length === 1 && m.meta?.name) || m.id);
+  return { models: list.data.map((m) => ({ id: String(m.id), name: name(m) })), features: list.features ?? {} };
 }
 
 export async function readPassage(id, key) {
