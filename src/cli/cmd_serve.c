@@ -179,7 +179,8 @@ const struct command cmd_serve = {
     .details =
         "Answers /v1/chat/completions, /v1/completions, /v1/responses, /v1/messages, "
         "/v1/embeddings, /v1/rerank, /v1/models, /v1/load_lora_adapter, /health, /metrics, "
-        "/tokenize and /detokenize, with --store /chats and with --index /passages. Requests share "
+        "/tokenize, /detokenize and /openapi.json, with --store /chats and with --index /passages. "
+        "Requests share "
         "one batch, and prompts "
         "that begin alike share their beginning.\n\n"
         "It listens on loopback unless --host says otherwise. SIGTERM lets open answers end.",

@@ -226,7 +226,7 @@ struct adapter_fields {
     struct unknown_fields unknown;
 };
 
-static const struct field rows[] = {
+const struct field adapter_rows[] = {
     /* clang-format off */
     /* name            kind           min max   at                                    read */
     {"lora_name",      FIELD_STR,     0,  1000, offsetof(struct adapter_fields, name), NULL},
@@ -322,7 +322,7 @@ static void begin(struct exchange *ex, const void *body, size_t n_bytes,
                      "adapters are not loaded while the server runs unless it was started with "
                      "--lora-dir");
     if (ok) d = body_parse(body, n_bytes, MAX_BODY_BYTES, &r);
-    ok = d && fields_read(rows, json_root(d), &f, &f.unknown, &r);
+    ok = d && fields_read(adapter_rows, json_root(d), &f, &f.unknown, &r);
     memcpy(ex->figures.unknown, f.unknown.names, sizeof ex->figures.unknown);
     if (!ok || !fn(ex, &f, &r)) exchange_refuse(ex, &r);
     json_free(d);

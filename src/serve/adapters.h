@@ -6,6 +6,7 @@
 
 #include "base/json_write.h"
 #include "model/lora.h"
+#include "serve/fields.h"
 #include "serve/refusal.h"
 #include "serve/serve.h"
 
@@ -42,7 +43,8 @@ struct adapter *adapters_find(const struct adapters *a, const char *name);
 void adapters_enter(struct adapter *ad);
 void adapters_leave(struct adapters *a, struct adapter *ad);
 
-/* POST /v1/load_lora_adapter and /v1/unload_lora_adapter. */
+/* POST /v1/load_lora_adapter and /v1/unload_lora_adapter; their fields. */
+extern const struct field adapter_rows[];
 void adapters_load(struct exchange *ex, const void *body, size_t n_bytes);
 void adapters_unload(struct exchange *ex, const void *body, size_t n_bytes);
 /* The client is gone; what it asked for is done all the same. */

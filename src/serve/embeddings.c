@@ -35,16 +35,13 @@ static const struct field rows[] =
         /* clang-format on */
 };
 
-static bool read_body(struct reading *rd, struct json body, struct unknown_fields *unknown,
-                      struct refusal *r)
+static bool read_body(struct reading *rd, struct refusal *r)
 {
     struct embeddings *e = rd->own;
     struct server *s = rd->server;
     const int32_t d = embed_width(rd->served->engine);
-    e->encoding = "float";
-    if (!fields_read(rows, body, e, unknown, r) ||
-        !server_choose_adapter(rd->server, rd->served, e->model, &rd->adapter, r))
-        return false;
+    if (!e->encoding) e->encoding = "float";
+    if (!server_choose_adapter(rd->server, rd->served, e->model, &rd->adapter, r)) return false;
     if (strcmp(e->encoding, "float") != 0 && strcmp(e->encoding, "base64") != 0)
         return refuse(r, REFUSAL_VALUE, "encoding_format",
                       "encoding_format: \"%s\" is unknown; give float or base64", e->encoding);
@@ -133,6 +130,7 @@ static void release(struct reading *rd)
 
 const struct reading_kind reading_embeddings = {
     .own_bytes = sizeof(struct embeddings),
+    .fields = rows,
     .read = read_body,
     .hear = hear,
     .word = word,

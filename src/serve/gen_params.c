@@ -59,7 +59,7 @@ static bool read_bias_row(const char *key, struct json v, struct logit_bias *to,
     double bias = 0;
     errno = 0;
     const long long id = strtoll(key, &end, 10);
-    if (end == key || *end || errno || id < 0 || id > INT32_MAX)
+    if (key[0] < '0' || key[0] > '9' || *end || errno || id > INT32_MAX)
         return refuse(r, REFUSAL_VALUE, "logit_bias",
                       "logit_bias: the key \"%.40s\" is no token id; give whole numbers", key);
     if (!json_f64(v, &bias) || !(bias >= -100 && bias <= 100))
@@ -225,6 +225,11 @@ static const struct field text_fields[] = {
     /* clang-format on */
 };
 
+const struct field *gen_fields(enum gen_api api)
+{
+    return api == GEN_CHAT ? chat_fields : text_fields;
+}
+
 /* ---- the whole ---- */
 
 static bool check_together(enum gen_api api, const struct gen_model *m, const struct gen_params *p,
@@ -283,8 +288,7 @@ bool gen_fields_read(enum gen_api api, struct json body, struct gen_params *p, s
     };
     form_init(&p->form);
     tools_init(&p->tools);
-    const struct field *rows = api == GEN_CHAT ? chat_fields : text_fields;
-    if (!fields_read(rows, body, p, &p->unknown, r) ||
+    if (!fields_read(gen_fields(api), body, p, &p->unknown, r) ||
         !tools_read(&p->tools, p->tools_field, p->tool_choice, r))
         return false;
     if (p->n_made == 0) p->n_made = p->n;

@@ -53,6 +53,8 @@ struct gen_params {
  * after a refusal. */
 bool gen_params_read(enum gen_api api, const struct gen_model *m, struct json body,
                      struct gen_params *p, struct refusal *r) CRIA_CHECK;
+/* The rows of GEN_CHAT or GEN_TEXT, ended by one without a name. */
+const struct field *gen_fields(enum gen_api api);
 /* The same without what depends on the model (n, logit_bias) or on other fields. */
 bool gen_fields_read(enum gen_api api, struct json body, struct gen_params *p,
                      struct refusal *r) CRIA_CHECK;

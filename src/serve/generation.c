@@ -211,11 +211,11 @@ static void go_on(struct generation *g)
         return;
     }
     for (int32_t i = 0; i < g->n_prompts; i++) g->n_prompt += (int32_t)g->part[i].prompt.n;
+    memcpy(g->ex->figures.unknown, g->params.unknown.names, sizeof g->ex->figures.unknown);
     if (g->is_count) {
         reply_count(g);
         return;
     }
-    memcpy(g->ex->figures.unknown, g->params.unknown.names, sizeof g->ex->figures.unknown);
     send_on(g);
 }
 

@@ -7,7 +7,7 @@
 struct exchange;
 
 struct page_asset {
-    const char *path; /* behind /page/; "": the page itself, at / */
+    const char *path; /* behind /page/; "": the page itself, at /; "openapi.json" */
     const char *type;
     const char *etag; /* with its quotes */
     const unsigned char *bytes;

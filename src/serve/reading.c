@@ -139,8 +139,8 @@ void reading_begin(struct exchange *ex, const struct reading_kind *kind, const v
     ok = ok && server_has_room(s, ex->key_name, &r);
     if (ok) rd->body = body_parse(body, n_bytes, MAX_BODY_BYTES, &r);
     if (ok) rd->job.params = request_defaults();
-    ok = ok && rd->body && kind->read(rd, json_root(rd->body), &unknown, &r) &&
-         server_rank(s, ex->key_name, GEN_NO_PRIORITY, &rd->job.params, &r);
+    ok = ok && rd->body && fields_read(kind->fields, json_root(rd->body), rd->own, &unknown, &r) &&
+         kind->read(rd, &r) && server_rank(s, ex->key_name, GEN_NO_PRIORITY, &rd->job.params, &r);
     memcpy(ex->figures.unknown, unknown.names, sizeof ex->figures.unknown);
     if (!ok) {
         if (rd) reading_free(rd);

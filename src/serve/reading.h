@@ -27,10 +27,9 @@ struct reading {
 /* A row: what one API does with texts. */
 struct reading_kind {
     size_t own_bytes;
-    /* Reads the body's fields and the texts, by reading_texts(), and sets what is wanted in
-     * rd->job.params; `unknown` is for the log. */
-    bool (*read)(struct reading *rd, struct json body, struct unknown_fields *unknown,
-                 struct refusal *r);
+    const struct field *fields; /* of the body, into `own` */
+    /* Then reads the texts, by reading_texts(), and sets what is wanted in rd->job.params. */
+    bool (*read)(struct reading *rd, struct refusal *r);
     /* An event of the i-th text; what it takes of it, it sets NULL. */
     void (*hear)(struct reading *rd, int32_t i, struct worker_event *ev);
     void (*word)(struct reading *rd, struct buf *out); /* the whole answer */

@@ -139,13 +139,11 @@ static bool read_documents(struct reading *rd, const struct ids *tail, struct re
     return true;
 }
 
-static bool read_body(struct reading *rd, struct json body, struct unknown_fields *unknown,
-                      struct refusal *r)
+static bool read_body(struct reading *rd, struct refusal *r)
 {
     struct rerank *k = rd->own;
     struct ids tail = {0};
-    const bool ok = fields_read(rows, body, k, unknown, r) &&
-                    server_choose_adapter(rd->server, rd->served, k->model, &rd->adapter, r) &&
+    const bool ok = server_choose_adapter(rd->server, rd->served, k->model, &rd->adapter, r) &&
                     read_query(rd, &tail, r) && read_documents(rd, &tail, r);
     ids_release(&tail);
     rd->job.params.n_predict = 0;
@@ -210,6 +208,7 @@ static void release(struct reading *rd)
 
 const struct reading_kind reading_rerank = {
     .own_bytes = sizeof(struct rerank),
+    .fields = rows,
     .read = read_body,
     .hear = hear,
     .word = word,

@@ -22,14 +22,9 @@
 #include "base/json_write.h"
 #include "base/os.h"
 #include "serve/page.h"
+#include "serve/routes.h"
 
 #define JSON_TYPE "application/json"
-
-struct body {
-    const void *data;
-    size_t n;
-};
-typedef void handler(struct exchange *ex, const char *rest, struct body body);
 
 /* ---- small handlers ---- */
 
@@ -269,25 +264,22 @@ static void handle_page(struct exchange *ex, const char *rest, struct body b)
     page_reply(ex, rest);
 }
 
+static void handle_openapi(struct exchange *ex, const char *rest, struct body b)
+{
+    (void)rest, (void)b;
+    page_reply(ex, "openapi.json");
+}
+
 /* ---- the table ---- */
 
-struct route {
-    const char *path; /* behind /v1; a '/' at the end, except of "/": and more */
-    enum evhttp_cmd_type method;
-    const char *allow; /* of this path, whatever the method */
-    bool needs_key;
-    bool counts;      /* against the key's quota */
-    bool needs_model; /* the one that the body names is loaded before it is run */
-    enum refusal_style style;
-    handler *run;
-};
-static const struct route routes[] = {
+const struct route routes[] = {
     /* clang-format off */
     /* path                    method               allow                   key    counts model  style              run */
     {"/chat/completions",      EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  true,  REFUSAL_OPENAI,    handle_chat},
     {"/completions",           EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  true,  REFUSAL_OPENAI,    handle_completions},
     {"/responses",             EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  true,  REFUSAL_OPENAI,    handle_responses},
     {"/responses/input_tokens", EVHTTP_REQ_POST,    "POST, OPTIONS",        true,  true,  true,  REFUSAL_OPENAI,    handle_response_tokens},
+    {"/responses/*/input_items", EVHTTP_REQ_GET,    "GET, OPTIONS",         true,  false, false, REFUSAL_OPENAI,    handle_response},
     {"/responses/",            EVHTTP_REQ_GET,      "GET, DELETE, OPTIONS", true,  false, false, REFUSAL_OPENAI,    handle_response},
     {"/responses/",            EVHTTP_REQ_DELETE,   "GET, DELETE, OPTIONS", true,  false, false, REFUSAL_OPENAI,    handle_response},
     {"/messages",              EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  true,  REFUSAL_ANTHROPIC, handle_messages},
@@ -307,11 +299,26 @@ static const struct route routes[] = {
     {"/passages/",             EVHTTP_REQ_GET,      "GET, OPTIONS",         true,  false, false, REFUSAL_OPENAI,    handle_passage},
     {"/health",                EVHTTP_REQ_GET,      "GET, OPTIONS",         false, false, false, REFUSAL_OPENAI,    handle_health},
     {"/metrics",               EVHTTP_REQ_GET,      "GET, OPTIONS",         true,  false, false, REFUSAL_OPENAI,    handle_metrics},
+    {"/openapi.json",          EVHTTP_REQ_GET,      "GET, OPTIONS",         false, false, false, REFUSAL_OPENAI,    handle_openapi},
     {"/page/",                 EVHTTP_REQ_GET,      "GET, OPTIONS",         false, false, false, REFUSAL_OPENAI,    handle_page},
     {"/",                      EVHTTP_REQ_GET,      "GET, OPTIONS",         false, false, false, REFUSAL_OPENAI,    handle_page},
     {0},
     /* clang-format on */
 };
+
+/* `rest`: what stands in the place of what varies, and behind it. */
+static bool matches(const char *row, const char *path, const char **rest)
+{
+    const size_t n = strlen(row), n_before = strcspn(row, "*");
+    const bool has_more = n > 1 && row[n - 1] == '/' && strlen(path) > n;
+    const bool is_like =
+        has_more || n_before < n ? strncmp(path, row, n_before) == 0 : strcmp(path, row) == 0;
+    if (!is_like) return false;
+    *rest = path + n_before;
+    if (n_before == n) return true;
+    const size_t n_any = strcspn(*rest, "/");
+    return n_any > 0 && strcmp(*rest + n_any, row + n_before + 1) == 0;
+}
 
 /* The row of the path with this method, else the first of the path. */
 static const struct route *find_route(const char *path, enum evhttp_cmd_type method,
@@ -320,12 +327,11 @@ static const struct route *find_route(const char *path, enum evhttp_cmd_type met
     const struct route *found = NULL;
     if (strncmp(path, "/v1/", 4) == 0) path += 3;
     for (const struct route *r = routes; r->path; r++) {
-        const size_t n = strlen(r->path);
-        const bool has_more = n > 1 && r->path[n - 1] == '/' && path[0] && strlen(path) > n;
-        if (has_more ? strncmp(path, r->path, n) != 0 : strcmp(path, r->path) != 0) continue;
+        const char *more = NULL;
+        if (!matches(r->path, path, &more)) continue;
         if (found && (strcmp(found->path, r->path) != 0 || r->method != method)) continue;
         found = r;
-        *rest = path + n;
+        *rest = more;
         if (r->method == method) break;
     }
     return found;
@@ -367,6 +373,13 @@ static void answer_preflight(struct exchange *ex, const struct route *route)
     exchange_reply(ex, 204, NULL, NULL);
 }
 
+/* Of other methods evhttp takes a body for the next request: nothing may follow them. */
+static bool has_read_body(enum evhttp_cmd_type method)
+{
+    return (method & (EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_PUT | EVHTTP_REQ_PATCH |
+                      EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS)) != 0;
+}
+
 static bool check_route(struct exchange *ex, const struct route **route, const char **rest,
                         struct refusal *r)
 {
@@ -376,13 +389,14 @@ static bool check_route(struct exchange *ex, const struct route **route, const c
     const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(req);
     const char *path = uri ? evhttp_uri_get_path(uri) : NULL;
     const enum evhttp_cmd_type method = evhttp_request_get_command(req);
+    if (!has_read_body(method)) ex->closes = true;
     if (!http_check(headers, &ex->conn->scan, r) ||
         !host_check(&s->host_rule, headers, &ex->origin, r))
         return false;
     *route = find_route(path ? path : "", method, rest);
     if (!*route)
         return refuse(r, REFUSAL_NO_ROUTE, NULL,
-                      "there is nothing at this path; see /v1/models, /v1/chat/completions");
+                      "there is nothing at this path; /openapi.json has all there are");
     ex->path = (*route)->path;
     ex->refusal_style = (*route)->style;
     if (method == EVHTTP_REQ_OPTIONS) return true;

@@ -225,6 +225,7 @@ void reading_free_all(struct server *s);
 /* ---- tokens.c ---- */
 void tokens_of_text(struct exchange *ex, const void *body, size_t n_bytes);
 void text_of_tokens(struct exchange *ex, const void *body, size_t n_bytes);
+extern const struct field tokenize_fields[], detokenize_fields[];
 
 /* ---- routes.c ---- */
 /* libevent's handler of all requests. */

@@ -15,24 +15,43 @@
 enum { MAX_TOKENIZE_BYTES = 1 << 20 };
 
 struct token_fields {
+    const char *model; /* models.h has looked at it */
     struct json content, tokens;
     bool adds_special, parses_special, wants_pieces;
     struct unknown_fields unknown;
 };
 
-static const struct field token_rows[] =
-    {
-        /* clang-format off */
-    /* name                kind        min max at                                             read */
-    {"content",            FIELD_JSON, 0, 0, offsetof(struct token_fields, content),        NULL},
-    {"prompt",             FIELD_JSON, 0, 0, offsetof(struct token_fields, content),        NULL},
-    {"tokens",             FIELD_JSON, 0, 0, offsetof(struct token_fields, tokens),         NULL},
-    {"add_special",        FIELD_BOOL, 0, 0, offsetof(struct token_fields, adds_special),   NULL},
-    {"add_special_tokens", FIELD_BOOL, 0, 0, offsetof(struct token_fields, adds_special),   NULL},
-    {"parse_special",      FIELD_BOOL, 0, 0, offsetof(struct token_fields, parses_special), NULL},
-    {"with_pieces",        FIELD_BOOL, 0, 0, offsetof(struct token_fields, wants_pieces),   NULL},
+/* One text, whichever name it has. */
+static bool read_text(void *out, struct json v, const char *name, struct refusal *r)
+{
+    struct token_fields *f = out;
+    if (json_type(v) != JSON_STRING)
+        return refuse(r, REFUSAL_VALUE, name, "%s: it is %s; give a string", name,
+                      json_type_name(v));
+    f->content = v;
+    return true;
+}
+
+#define AT(member) offsetof(struct token_fields, member)
+
+const struct field tokenize_fields[] = {
+    /* clang-format off */
+    /* name                kind         min max at                  read */
+    {"model",              FIELD_STR,   0,  300, AT(model),         NULL},
+    {"content",            FIELD_OTHER, 0,  0,  0,                  read_text},
+    {"prompt",             FIELD_OTHER, 0,  0,  0,                  read_text},
+    {"add_special",        FIELD_BOOL,  0,  0,  AT(adds_special),   NULL},
+    {"add_special_tokens", FIELD_BOOL,  0,  0,  AT(adds_special),   NULL},
+    {"parse_special",      FIELD_BOOL,  0,  0,  AT(parses_special), NULL},
+    {"with_pieces",        FIELD_BOOL,  0,  0,  AT(wants_pieces),   NULL},
     {0},
-        /* clang-format on */
+    /* clang-format on */
+};
+
+const struct field detokenize_fields[] = {
+    {"model", FIELD_STR, 0, 300, AT(model), NULL},
+    {"tokens", FIELD_JSON, 0, 0, AT(tokens), NULL},
+    {0},
 };
 
 static void write_tokens(struct json_writer *w, const struct tokenizer *t, const struct ids *ids,
@@ -67,8 +86,7 @@ static bool tokenize(struct exchange *ex, const struct token_fields *f, struct b
     const unsigned flags =
         (f->adds_special ? ENCODE_DEFAULT_BOS : 0u) | (f->parses_special ? ENCODE_SPECIAL : 0u);
     if (!json_str(f->content, &s, &n))
-        return refuse(r, REFUSAL_MISSING, "content", "content: it is %s; give a string",
-                      json_type_name(f->content));
+        return refuse(r, REFUSAL_MISSING, "content", "content: it is missing; give a string");
     if (n > MAX_TOKENIZE_BYTES)
         return refuse(r, REFUSAL_VALUE, "content", "content: %zu bytes; give at most %d", n,
                       MAX_TOKENIZE_BYTES);
@@ -94,8 +112,8 @@ static bool detokenize(struct exchange *ex, const struct token_fields *f, struct
     struct json_iter it = json_iter(f->tokens);
     struct json v;
     bool ok = json_type(f->tokens) == JSON_ARRAY ||
-              refuse(r, REFUSAL_MISSING, "tokens", "tokens: it is %s; give an array of ids",
-                     json_type_name(f->tokens));
+              refuse(r, json_type(f->tokens) == JSON_NONE ? REFUSAL_MISSING : REFUSAL_VALUE,
+                     "tokens", "tokens: it is %s; give an array of ids", json_type_name(f->tokens));
     struct ids ids = {0};
     while (ok && json_next(&it, NULL, NULL, &v)) {
         struct err err = {0};
@@ -127,15 +145,15 @@ static bool detokenize(struct exchange *ex, const struct token_fields *f, struct
 typedef bool token_fn(struct exchange *, const struct token_fields *, struct buf *,
                       struct refusal *);
 
-static void with_tokens(struct exchange *ex, const void *body, size_t n_bytes, token_fn *fn)
+static void with_tokens(struct exchange *ex, const void *body, size_t n_bytes,
+                        const struct field *rows, token_fn *fn)
 {
     struct refusal r = {0};
     struct token_fields f = {0};
     struct buf *out = &ex->server->text;
     struct json_doc *d = body_parse(body, n_bytes, MAX_BODY_BYTES, &r);
     buf_clear(out);
-    const bool ok =
-        d && fields_read(token_rows, json_root(d), &f, &f.unknown, &r) && fn(ex, &f, out, &r);
+    const bool ok = d && fields_read(rows, json_root(d), &f, &f.unknown, &r) && fn(ex, &f, out, &r);
     memcpy(ex->figures.unknown, f.unknown.names, sizeof f.unknown.names);
     json_free(d);
     if (ok)
@@ -146,10 +164,10 @@ static void with_tokens(struct exchange *ex, const void *body, size_t n_bytes, t
 
 void tokens_of_text(struct exchange *ex, const void *body, size_t n_bytes)
 {
-    with_tokens(ex, body, n_bytes, tokenize);
+    with_tokens(ex, body, n_bytes, tokenize_fields, tokenize);
 }
 
 void text_of_tokens(struct exchange *ex, const void *body, size_t n_bytes)
 {
-    with_tokens(ex, body, n_bytes, detokenize);
+    with_tokens(ex, body, n_bytes, detokenize_fields, detokenize);
 }

@@ -29,15 +29,19 @@ enum block {
     BLOCK_LEFT_OUT, /* thoughts of other models */
 };
 
+/* Where blocks stand. */
+enum place { IN_SYSTEM = 1, IN_USER = 2, IN_ASSISTANT = 4, IN_RESULT = 8 };
+
 static const struct block_kind {
     const char *name;
     enum block block;
+    unsigned places;
 } block_kinds[] = {
-    {"text", BLOCK_TEXT},
-    {"tool_use", BLOCK_CALL},
-    {"tool_result", BLOCK_RESULT},
-    {"thinking", BLOCK_LEFT_OUT},
-    {"redacted_thinking", BLOCK_LEFT_OUT},
+    {"text", BLOCK_TEXT, IN_SYSTEM | IN_USER | IN_ASSISTANT | IN_RESULT},
+    {"tool_use", BLOCK_CALL, IN_ASSISTANT},
+    {"tool_result", BLOCK_RESULT, IN_USER},
+    {"thinking", BLOCK_LEFT_OUT, IN_ASSISTANT},
+    {"redacted_thinking", BLOCK_LEFT_OUT, IN_ASSISTANT},
     {0},
 };
 
@@ -60,22 +64,40 @@ static size_t count(struct json content, enum block which)
     return n;
 }
 
-static bool check_blocks(struct message *m, struct json content)
+static bool check_block(const struct message *m, struct json block, enum place place)
+{
+    const struct block_kind *kind = kind_of(block);
+    const char *type = "";
+    json_str(json_get(block, "type"), &type, NULL);
+    if (json_type(block) != JSON_OBJECT)
+        return refuse(m->r, REFUSAL_VALUE, m->field, "%s: a block is %s; give an object", m->field,
+                      json_type_name(block));
+    if (!kind)
+        return refuse(m->r, REFUSAL_UNSUPPORTED, m->field,
+                      "%s: a block of type \"%.40s\"; this server reads text, tool_use and "
+                      "tool_result",
+                      m->field, type);
+    if (!(kind->places & place))
+        return refuse(m->r, REFUSAL_VALUE, m->field,
+                      "%s: a block of type \"%s\" does not stand here; tool_use and thoughts are "
+                      "the assistant's, tool_result the user's",
+                      m->field, type);
+    if (kind->block == BLOCK_CALL && json_type(json_get(block, "input")) != JSON_OBJECT)
+        return refuse(m->r, REFUSAL_VALUE, m->field, "%s: tool_use.input: it is %s; give an object",
+                      m->field, json_type_name(json_get(block, "input")));
+    return true;
+}
+
+static bool check_blocks(const struct message *m, struct json content, enum place place)
 {
     struct json_iter it = json_iter(content);
     struct json block;
-    while (json_next(&it, NULL, NULL, &block)) {
-        const char *type = "";
-        json_str(json_get(block, "type"), &type, NULL);
-        if (json_type(block) != JSON_OBJECT)
-            return refuse(m->r, REFUSAL_VALUE, m->field, "%s: a block is %s; give an object",
-                          m->field, json_type_name(block));
-        if (!kind_of(block))
-            return refuse(m->r, REFUSAL_UNSUPPORTED, m->field,
-                          "%s: a block of type \"%.40s\"; this server reads text, tool_use and "
-                          "tool_result",
-                          m->field, type);
-    }
+    if (json_type(content) != JSON_ARRAY && json_type(content) != JSON_STRING)
+        return refuse(m->r, json_type(content) == JSON_NONE ? REFUSAL_MISSING : REFUSAL_VALUE,
+                      m->field, "%s: content: it is %s; give a string or an array of blocks",
+                      m->field, json_type_name(content));
+    while (json_next(&it, NULL, NULL, &block))
+        if (!check_block(m, block, place)) return false;
     return true;
 }
 
@@ -140,7 +162,7 @@ static bool write_results(struct message *m, struct json content)
     while (json_next(&it, NULL, NULL, &block)) {
         const struct json said = json_get(block, "content");
         if (!json_is_word(json_get(block, "type"), "tool_result")) continue;
-        if (json_type(said) == JSON_ARRAY && !check_blocks(m, said)) return false;
+        if (json_type(said) > JSON_NULL && !check_blocks(m, said, IN_RESULT)) return false;
         origin_add(m->origins, m->from);
         json_object(m->w);
         json_key_cstring(m->w, "role", "tool");
@@ -163,7 +185,8 @@ static bool write_message(struct message *m, struct json v)
     if (!json_is_word(role, "user") && !json_is_word(role, "assistant"))
         return refuse(m->r, REFUSAL_VALUE, m->field, "%s.role: give \"user\" or \"assistant\"",
                       m->field);
-    if (!check_blocks(m, content) || !write_results(m, content)) return false;
+    const enum place place = json_is_word(role, "user") ? IN_USER : IN_ASSISTANT;
+    if (!check_blocks(m, content, place) || !write_results(m, content)) return false;
     const size_t n_calls = count(content, BLOCK_CALL);
     const bool is_only_results =
         count(content, BLOCK_RESULT) > 0 && count(content, BLOCK_TEXT) == 0 && n_calls == 0;
@@ -171,26 +194,28 @@ static bool write_message(struct message *m, struct json v)
     origin_add(m->origins, m->from);
     json_object(m->w);
     json_key_copy(m->w, "role", role, "null");
-    if (json_type(content) != JSON_NONE) write_texts(m->w, content);
+    write_texts(m->w, content);
     if (n_calls > 0) write_calls(m->w, content);
     json_end(m->w);
     return true;
 }
 
-static void write_system(const struct shape_ask *a, struct json_writer *w, struct buf *origins)
+static bool write_system(const struct message *m, struct json system)
 {
-    if (json_type(a->system) == JSON_NONE) return;
-    origin_add(origins, ORIGIN_SYSTEM);
-    json_object(w);
-    json_key_cstring(w, "role", "system");
-    write_texts(w, a->system);
-    json_end(w);
+    if (json_type(system) == JSON_NONE) return true;
+    if (!check_blocks(m, system, IN_SYSTEM)) return false;
+    origin_add(m->origins, ORIGIN_SYSTEM);
+    json_object(m->w);
+    json_key_cstring(m->w, "role", "system");
+    write_texts(m->w, system);
+    json_end(m->w);
+    return true;
 }
 
 static bool write_input(const struct shape_ask *a, struct json_writer *w, struct buf *origins,
                         struct refusal *r)
 {
-    struct message m = {.w = w, .origins = origins, .r = r};
+    struct message m = {.w = w, .origins = origins, .r = r, .field = "system"};
     struct json_iter it = json_iter(a->input);
     struct json v;
     if (json_type(a->input) != JSON_ARRAY)
@@ -200,7 +225,7 @@ static bool write_input(const struct shape_ask *a, struct json_writer *w, struct
         return refuse(r, REFUSAL_VALUE, "messages", "messages: it is empty; give one at least");
     json_key(w, "messages");
     json_array(w);
-    write_system(a, w, origins);
+    if (!write_system(&m, a->system)) return false;
     for (m.from = 0; json_next(&it, NULL, NULL, &v); m.from++) {
         snprintf(m.field, sizeof m.field, "messages[%d]", (int)m.from);
         if (!write_message(&m, v)) return false;
@@ -237,6 +262,7 @@ static bool write_tool_choice(struct json_writer *w, struct json choice, struct 
 {
     static const struct rename words[] = {
         {"auto", "auto"}, {"any", "required"}, {"none", "none"}, {0}};
+    const struct json single = json_get(choice, "disable_parallel_tool_use");
     bool is_single = false;
     const char *type = "";
     json_str(json_get(choice, "type"), &type, NULL);
@@ -244,13 +270,16 @@ static bool write_tool_choice(struct json_writer *w, struct json choice, struct 
     if (!word && strcmp(type, "tool") != 0)
         return refuse(r, REFUSAL_VALUE, "tool_choice",
                       "tool_choice.type: give \"auto\", \"any\", \"tool\" or \"none\"");
+    if (json_type(single) > JSON_NULL && !json_bool(single, &is_single))
+        return refuse(r, REFUSAL_VALUE, "tool_choice",
+                      "tool_choice.disable_parallel_tool_use: it is %s; give true or false",
+                      json_type_name(single));
     json_key(w, "tool_choice");
     if (word)
         json_cstring(w, word->chats);
     else
         write_choice(w, json_get(choice, "name"));
-    if (json_bool(json_get(choice, "disable_parallel_tool_use"), &is_single) && is_single)
-        json_key_boolean(w, "parallel_tool_calls", false);
+    if (is_single) json_key_boolean(w, "parallel_tool_calls", false);
     return true;
 }
 

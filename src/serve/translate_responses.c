@@ -233,14 +233,34 @@ static bool write_tools(struct json_writer *w, struct json tools, struct refusal
     return true;
 }
 
+/* A chat has mode and tools one level deeper, and each tool's name, too. */
+static void write_allowed(struct json_writer *w, struct json choice)
+{
+    struct json_iter it = json_iter(json_get(choice, "tools"));
+    struct json tool;
+    json_object(w);
+    json_key_cstring(w, "type", "allowed_tools");
+    json_key(w, "allowed_tools");
+    json_object(w);
+    json_key_copy(w, "mode", json_get(choice, "mode"), "null");
+    json_key(w, "tools");
+    json_array(w);
+    while (json_next(&it, NULL, NULL, &tool)) write_choice(w, json_get(tool, "name"));
+    json_end(w);
+    json_end(w);
+    json_end(w);
+}
+
 static void write_tool_choice(struct json_writer *w, struct json choice)
 {
+    const struct json type = json_get(choice, "type");
     json_key(w, "tool_choice");
-    if (!json_is_word(json_get(choice, "type"), "function")) {
+    if (json_is_word(type, "function"))
+        write_choice(w, json_get(choice, "name"));
+    else if (json_is_word(type, "allowed_tools"))
+        write_allowed(w, choice);
+    else
         json_copy(w, choice);
-        return;
-    }
-    write_choice(w, json_get(choice, "name"));
 }
 
 static bool write_format(struct json_writer *w, struct json text, struct refusal *r)
@@ -302,6 +322,18 @@ static bool read_metadata(void *out, struct json v, const char *name, struct ref
                         "%s: give an object of at most 16 strings of 512 bytes", name);
 }
 
+/* What is asked to be included and is not there, is not. */
+static bool read_include(void *out, struct json v, const char *name, struct refusal *r)
+{
+    struct shape_ask *a = out;
+    struct json_iter it = json_iter(v);
+    struct json included;
+    bool ok = json_type(v) == JSON_ARRAY;
+    while (ok && json_next(&it, NULL, NULL, &included)) ok = json_type(included) == JSON_STRING;
+    a->include = v;
+    return ok || refuse(r, REFUSAL_VALUE, name, "%s: give an array of strings", name);
+}
+
 static bool read_truncation(void *out, struct json v, const char *name, struct refusal *r)
 {
     struct shape_ask *a = out;
@@ -331,7 +363,7 @@ static const struct field fields[] = {
     {"parallel_tool_calls",   FIELD_COPIED,    0, 0,             0,               NULL},
     {"metadata",              FIELD_OTHER,     0, 0,             0,               read_metadata},
     {"truncation",            FIELD_OTHER,     0, 0,             0,               read_truncation},
-    {"include",               FIELD_JSON,      0, 0,             AT(include),     NULL},
+    {"include",               FIELD_OTHER,     0, 0,             0,               read_include},
     {"top_k",                 FIELD_COPIED,    0, 0,             0,               NULL},
     {"min_p",                 FIELD_COPIED,    0, 0,             0,               NULL},
     {"presence_penalty",      FIELD_COPIED,    0, 0,             0,               NULL},

@@ -186,6 +186,10 @@ done <<'ROWS'
 400 closed|POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n
 400 closed|POST /tokenize HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: xchunked\r\nContent-Length: 2\r\n\r\n{}
 400|POST /tokenize HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n
+405|PATCH /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}
+405 closed|HEAD /health HTTP/1.1\r\nHost: localhost\r\n\r\n
+405 closed|TRACE /health HTTP/1.1\r\nHost: localhost\r\n\r\n
+405 closed|QUERY /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}
 ROWS
 { printf 'GET /health HTTP/1.1\\r\\nHost: localhost\\r\\nX: '; head -c 40000 /dev/zero | tr '\0' x; } > "$dir/bytes"
 [ "$(probe raw < "$dir/bytes")" = "400 closed" ]

@@ -125,6 +125,8 @@ done <<'ROWS'
 /v1/responses|{"input":"x","tools":[{"type":"web_search"}]}|400|unsupported_parameter|'tools'|web_search
 /v1/responses|{"input":"x","previous_response_id":"resp_none"}|400|previous_response_not_found|'previous_response_id'|resp_none
 /v1/responses|{"input":"x","previous_response_id":7}|400|invalid_value|'previous_response_id'|string
+/v1/responses|{"input":"x","include":"all"}|400|invalid_value|'include'|array
+/v1/responses|{"input":"x","include":[7]}|400|invalid_value|'include'|array
 /v1/responses|{"input":"x","model":"gpt-4o"}|404|model_not_found|'model'|gpt-4o
 /v1/messages|{}|400|invalid_request_error||messages
 /v1/messages|{"messages":[]}|400|invalid_request_error||messages
@@ -134,6 +136,13 @@ done <<'ROWS'
 /v1/messages|{"messages":[{"role":"user","content":[{"type":"image","source":{}}]}]}|400|invalid_request_error||image
 /v1/messages|{"messages":[{"role":"user","content":[7]}]}|400|invalid_request_error||messages[0]
 /v1/messages|{"messages":[{"role":"user","content":"x"}],"system":7}|400|invalid_request_error||system
+/v1/messages|{"messages":[{"role":"user","content":"x"}],"system":[{"type":"image"}]}|400|invalid_request_error||system: a block of type "image"
+/v1/messages|{"messages":[{"role":"user","content":"x"}],"system":[7]}|400|invalid_request_error||system: a block is a number
+/v1/messages|{"messages":[{"role":"user"}]}|400|invalid_request_error||messages[0]: content: it is nothing
+/v1/messages|{"messages":[{"role":"user","content":{"a":{"type":"text","text":"x"}}}]}|400|invalid_request_error||messages[0]: content: it is an object
+/v1/messages|{"messages":[{"role":"user","content":[{"type":"tool_use","id":"t","name":"n","input":{}}]}]}|400|invalid_request_error||messages[0]: a block of type "tool_use" does not stand here
+/v1/messages|{"messages":[{"role":"user","content":"x"},{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"n","input":7}]}]}|400|invalid_request_error||messages[1]: tool_use.input: it is a number
+/v1/messages|{"messages":[{"role":"user","content":"x"}],"tools":[{"name":"n"}],"tool_choice":{"type":"auto","disable_parallel_tool_use":7}}|400|invalid_request_error||disable_parallel_tool_use
 /v1/messages|{"messages":[{"role":"user","content":"x"}],"max_tokens":0}|400|invalid_request_error||max_tokens: 0
 /v1/messages|{"messages":[{"role":"user","content":"x"}],"stop_sequences":[7]}|400|invalid_request_error||stop_sequences
 /v1/messages|{"messages":[{"role":"user","content":"x"}],"thinking":{"type":"enabled","budget_tokens":2000}}|400|invalid_request_error||thinking

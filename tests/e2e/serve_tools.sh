@@ -211,6 +211,9 @@ post /v1/responses "{$called,\"max_output_tokens\":150,\"stream\":true}" && as_e
 say $? "/v1/responses: streamed, the last event holds the same"
 post /v1/responses "{$called,\"max_output_tokens\":24}" && py 'd["status"] == "incomplete" and all(i["status"] == "incomplete" for i in d["output"])'
 say $? "/v1/responses: a call that was cut says so"
+allowed='"tool_choice":{"type":"allowed_tools","mode":"required","tools":[{"type":"function","name":"now"}]},"tools":[{"type":"function","name":"get_weather"},{"type":"function","name":"now"}]'
+post /v1/responses "{\"input\":\"What is the weather in Paris?\",\"temperature\":0,\"parallel_tool_calls\":false,$allowed}" && py '[i["name"] for i in d["output"]] == ["now"]' && post /v1/responses "{\"input\":\"x\",${allowed/\"now\"/\"then\"}}" && [ "$status" = 400 ] && py 'd["error"]["param"] == "tool_choice.allowed_tools"'
+say $? "/v1/responses: tool_choice allows some of the tools"
 used='"messages":[{"role":"user","content":"What is the weather in Paris?"}],"temperature":0,"tool_choice":{"type":"any","disable_parallel_tool_use":true},"tools":[{"name":"get_weather","input_schema":'$schema'}]'
 post /v1/messages "{$used,\"max_tokens\":150}" && py 'd["stop_reason"] == "tool_use" and [(b["type"], b["name"], list(b["input"])) for b in d["content"]] == [("tool_use", "get_weather", ["city"])]'
 say $? "/v1/messages: a call is a block"

@@ -1,4 +1,4 @@
-"""embed.py OUT FILE... - writes the page's files as a C table, for the build.
+"""embed.py OUT FILE... - writes the page's files and the OpenAPI document as a C table, for the build.
 
 Each becomes a row {path, type, etag, bytes, length}; the etag is a hash of the bytes, so that a
 browser asks again and gets 304 until the program changes.
@@ -10,6 +10,7 @@ TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
+    ".json": "application/json",
 }
 
 out = ["/* Made by embed.py from src/serve/page. */", '#include "serve/page.h"', ""]
