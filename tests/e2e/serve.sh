@@ -124,7 +124,7 @@ done <<'ROWS'
 /v1/completions|{"prompt":"x","best_of":2,"stream":true}|400|unsupported_parameter|'best_of'
 /v1/completions|{"prompt":"x","best_of":2,"n":3}|400|invalid_value|'best_of'
 /v1/completions|{"prompt":"x","best_of":200}|400|invalid_value|'best_of'
-/tokenize|{"content":7}|400|missing_required_parameter|'content'
+/tokenize|{"content":7}|400|invalid_value|'content'
 /detokenize|{"tokens":[1,99999999]}|400|invalid_value|'tokens'
 ROWS
 python3 -c 'print("{\"messages\":" + "[" * 200 + "]" * 200 + "}")' > "$dir/deep"
