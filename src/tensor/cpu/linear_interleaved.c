@@ -38,9 +38,11 @@ struct acts {
     int64_t ld; /* from a token to the next */
 };
 
-/* Once: GCC would rather load it again for each use, and loads are what there are most of. */
+/* Once: GCC would rather load it again for each use, and loads are what there are most of. Memory
+ * is read in this order, so what is AHEAD of it comes next. */
 INLINE TARGET_BF16 __m512i load_64(const uint8_t *p)
 {
+    _mm_prefetch((const char *)p + AHEAD, _MM_HINT_T0);
     __m512i v = _mm512_loadu_si512(p);
     __asm__("" : "+v"(v));
     return v;
@@ -276,12 +278,6 @@ typedef void step_32_fn(__m512 acc[], const struct acts *x, int b, const uint8_t
                         const int n_tok);
 typedef void step_256_fn(__m512 acc[], const struct acts *x, const uint8_t *w, const int n_tok);
 
-INLINE TARGET_BF16 void prefetch(const uint8_t *w, const int n_bytes)
-{
-#pragma GCC unroll 64
-    for (int i = 0; i < n_bytes; i += 64) _mm_prefetch((const char *)w + AHEAD + i, _MM_HINT_T0);
-}
-
 /* n_tok tokens from `first` on; step_32 or step_256 is NULL. */
 INLINE TARGET_BF16 void dot_some(float *dot, const struct few_in *in, int64_t first,
                                  const uint8_t *w, step_32_fn *step_32, step_256_fn *step_256,
@@ -294,13 +290,10 @@ INLINE TARGET_BF16 void dot_some(float *dot, const struct few_in *in, int64_t fi
     for (int t = 0; t < n_tok; t++) acc[t] = _mm512_setzero_ps();
     const int group_bytes = GROUP_ROWS * block_bytes;
     if (step_256)
-        for (int64_t i = 0; i < in->k; i += ACT, w += group_bytes, x.a++, x.s++) {
-            prefetch(w, group_bytes);
+        for (int64_t i = 0; i < in->k; i += ACT, w += group_bytes, x.a++, x.s++)
             step_256(acc, &x, w, n_tok);
-        }
     else
         for (int64_t i = 0; i < in->k; i += 32, w += group_bytes) {
-            prefetch(w, group_bytes);
             step_32(acc, &x, (int)(i / 32 % 8), w, n_tok);
             if (i % ACT == ACT - 32) x.a++, x.s++;
         }
