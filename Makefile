@@ -5,7 +5,7 @@ PREFIX  ?= /usr/local
 NINJA   = ninja -C $(BUILD)
 SAN     = -Dbuildtype=debugoptimized -Db_ndebug=false -Db_sanitize=address,undefined -Db_lundef=false
 TSAN    = -Dbuildtype=debugoptimized -Db_ndebug=false -Db_sanitize=thread -Db_lundef=false
-THREADS = /base/test_team|/text/test_share|/infer/|/serve/|/e2e/(serve|page|pages|chat)[a-z_]*\.sh
+THREADS = /base/test_team$$|/text/test_share$$|/infer/test_engine|/serve/test_|/e2e/serve(_models|_running|_lora)?\.sh$$
 
 .PHONY: all run test test-san test-tsan test-long bench fuzz format lint install clean deps
 
