@@ -22,17 +22,19 @@
 enum { N_ROUNDS = 5, MAX_SINKS = 512 };
 
 #if CRIA_X86
-enum { N_ACC = 8 };
+/* Sums side by side, so that no step waits for the last one of its sum: bfloat16 dot products take
+ * 14 cycles on Zen 5. */
+enum { N_ACC = 12, N_ACC_BF16 = 28 };
 
 #define STEP(insn, acc, x) __asm__ volatile(insn " %1, %1, %0" : "+v"(acc) : "v"(x))
 
 TARGET("avx2,fma") static float spin_avx2(int64_t n)
 {
     __m256 a[N_ACC], x = _mm256_set1_ps(1e-9f);
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int i = 0; i < N_ACC; i++) a[i] = _mm256_setzero_ps();
     for (int64_t k = 0; k < n; k++)
-#pragma GCC unroll 8
+#pragma GCC unroll 12
         for (int i = 0; i < N_ACC; i++) STEP("vfmadd231ps", a[i], x);
     return _mm256_cvtss_f32(a[0]);
 }
@@ -40,33 +42,33 @@ TARGET("avx2,fma") static float spin_avx2(int64_t n)
 TARGET("avx512f") static float spin_avx512(int64_t n)
 {
     __m512 a[N_ACC], x = _mm512_set1_ps(1e-9f);
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int i = 0; i < N_ACC; i++) a[i] = _mm512_setzero_ps();
     for (int64_t k = 0; k < n; k++)
-#pragma GCC unroll 8
+#pragma GCC unroll 12
         for (int i = 0; i < N_ACC; i++) STEP("vfmadd231ps", a[i], x);
     return _mm512_cvtss_f32(a[0]);
 }
 
 TARGET("avx512f,avx512bf16") static float spin_bf16(int64_t n)
 {
-    __m512 a[N_ACC];
+    __m512 a[N_ACC_BF16];
     __m512i x = _mm512_set1_epi16(0x3080); /* about 1e-9 in bfloat16 */
-#pragma GCC unroll 8
-    for (int i = 0; i < N_ACC; i++) a[i] = _mm512_setzero_ps();
+#pragma GCC unroll 28
+    for (int i = 0; i < N_ACC_BF16; i++) a[i] = _mm512_setzero_ps();
     for (int64_t k = 0; k < n; k++)
-#pragma GCC unroll 8
-        for (int i = 0; i < N_ACC; i++) STEP("vdpbf16ps", a[i], x);
+#pragma GCC unroll 28
+        for (int i = 0; i < N_ACC_BF16; i++) STEP("vdpbf16ps", a[i], x);
     return _mm512_cvtss_f32(a[0]);
 }
 
 TARGET("avx512f,avx512vnni") static float spin_vnni(int64_t n)
 {
     __m512i a[N_ACC], x = _mm512_set1_epi8(1);
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int i = 0; i < N_ACC; i++) a[i] = _mm512_setzero_si512();
     for (int64_t k = 0; k < n; k++)
-#pragma GCC unroll 8
+#pragma GCC unroll 12
         for (int i = 0; i < N_ACC; i++) STEP("vpdpbusd", a[i], x);
     return (float)_mm512_cvtsi512_si32(a[0]);
 }
@@ -132,7 +134,7 @@ const struct peak_unit peak_units[] = {
 #if CRIA_X86
     [F32_AVX2]    = {"f32 multiply-add, AVX2",    "avx2",       N_ACC * 8 * 2,        spin_avx2},
     [F32_AVX512]  = {"f32 multiply-add, AVX-512", "avx512",     N_ACC * 16 * 2,       spin_avx512},
-    [BF16_AVX512] = {"bf16 dot product, AVX-512", "avx512bf16", N_ACC * 32 * 2,       spin_bf16},
+    [BF16_AVX512] = {"bf16 dot product, AVX-512", "avx512bf16", N_ACC_BF16 * 32 * 2,  spin_bf16},
     [INT8_AVX512] = {"int8 dot product, AVX-512", "avx512bf16", N_ACC * 64 * 2,       spin_vnni},
     [BF16_AMX]    = {"bf16 tiles, AMX",           "amx",        4 * 16 * 16 * 32 * 2, spin_amx},
 #else
