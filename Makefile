@@ -5,7 +5,7 @@ PREFIX  ?= /usr/local
 NINJA   = ninja -C $(BUILD)
 SAN     = -Dbuildtype=debugoptimized -Db_ndebug=false -Db_sanitize=address,undefined -Db_lundef=false
 TSAN    = -Dbuildtype=debugoptimized -Db_ndebug=false -Db_sanitize=thread -Db_lundef=false
-THREADS = /base/test_team$$|/text/test_share$$|/infer/test_engine|/serve/test_|/e2e/serve(_models|_running|_lora)?\.sh$$
+THREADS = serve|serve_models
 
 .PHONY: all run test test-san test-tsan test-long bench fuzz format lint install clean deps
 
@@ -39,16 +39,19 @@ test-san:
 	@ninja -C $(BUILD)-san
 	@scripts/run-tests $(BUILD)-san
 
-# The tests of what has threads - the team, the engine, the server - under ThreadSanitizer, which wants
-# addresses that are not drawn at random.
+# The tests of what has threads - the team, the engine, the server (the scripts THREADS) - under
+# ThreadSanitizer, which wants addresses that are not drawn at random.
 test-tsan:
 	@scripts/deps install build test model
 	@[ -f $(BUILD)-tsan/build.ninja ] || meson setup $(BUILD)-tsan $(TSAN) > /dev/null
 	@ninja -C $(BUILD)-tsan
-	@TEST_TIMEOUT=1800 setarch -R scripts/run-tests --only '$(THREADS)' $(BUILD)-tsan
+	@if setarch -R true 2> /dev/null; then TEST_TIMEOUT=1800 setarch -R scripts/run-tests --only \
+		'/base/test_team$$|/text/test_share$$|/infer/test_engine|/serve/test_|/e2e/($(THREADS))\.sh$$' $(BUILD)-tsan; \
+	else echo "skipped: setarch -R is not allowed here"; fi
 
 # Oracle runs, NEON under emulation, and everything else that takes long.
-test-long: test test-san test-tsan
+test-long: test test-san
+	@$(MAKE) --no-print-directory test-tsan THREADS='serve|serve_models|serve_running|serve_lora'
 	@scripts/deps install clients long
 	@CRIA_ORACLE_PYTHON="$$(scripts/oracle-env)" TEST_TIMEOUT=3600 scripts/run-tests --long $(BUILD)
 
