@@ -3,6 +3,7 @@
 # key's share of the queue; and where a prompt left the cached one. Needs the default model and curl.
 . "$(dirname "$0")/tap.bash"
 . "$(dirname "$0")/serve.bash"
+what=(-m "$model" -c 8192) # long enough for an answer that holds the place, on any machine
 
 hash() { printf %s "$1" | sha256sum | cut -d' ' -f1; }
 printf 'alice %s\nbob %s\nboss %s 0 0 -10\nbatch %s 0 0 10\n' "$(hash sk-alice)" "$(hash sk-bob)" "$(hash sk-boss)" "$(hash sk-batch)" > "$dir/keys"
@@ -15,7 +16,8 @@ bearer() { printf 'Authorization: Bearer sk-%s' "$1"; }
 waiting() { curl -s -m 10 -H "$(bearer alice)" "$url/metrics" | sed -n 's/^cria_requests_waiting //p'; }
 # hold: an answer that takes the only place until release.
 hold() {
-	curl -s -N -o "$dir/held" "$url/v1/completions" -H "$(bearer alice)" -d '{"prompt":"Hold","max_tokens":1900,"ignore_eos":true,"stream":true}' &
+	rm -f "$dir/held"
+	curl -s -N -o "$dir/held" "$url/v1/completions" -H "$(bearer alice)" -d '{"prompt":"Hold","max_tokens":8000,"ignore_eos":true,"stream":true}' &
 	held=$!
 	for _ in $(seq 600); do [ -s "$dir/held" ] && break; sleep 0.05; done # long enough for sanitizers
 }
