@@ -25,13 +25,7 @@ SHARED=$(sed -n 's/^listening on //p' "$dir/shared.err")
 export SHARED
 /usr/bin/python3 "$root/tests/tools/page_drive.py" "$(sed -n 's/^listening on //p' "$dir/server.err")" ${SHOTS:-} > "$dir/log" 2>&1
 rc=$?
-while IFS= read -r line; do
-	case $line in
-	"ok "*) say 0 "${line#ok }" ;;
-	"not ok "*) say 1 "${line#not ok }" ;;
-	*) echo "# $line" ;;
-	esac
-done < "$dir/log"
+retell "$dir/log"
 [ $rc = 0 ] && grep -q '^ok the console is silent' "$dir/log"
 say $? "to the end"
 plan

@@ -19,6 +19,17 @@ say() {
 }
 skip() { n=$((n + 1)); echo "ok $n - $1 # SKIP $2"; echo "# skipped: $2"; }
 plan() { echo "1..$n"; }
+# retell FILE: lines "ok WHAT" and "not ok WHAT" of another program count as ours.
+retell() {
+	local line
+	while IFS= read -r line; do
+		case $line in
+		"ok "*) say 0 "${line#ok }" ;;
+		"not ok "*) say 1 "${line#not ok }" ;;
+		*) echo "# $line" ;;
+		esac
+	done < "$1"
+}
 
 # run COMMAND...: stdout to $dir/out, stderr to $dir/err, status returned.
 run() { "$@" > "$dir/out" 2> "$dir/err"; }
