@@ -38,6 +38,7 @@ struct citer {
     void *user;
     struct buf tail;                 /* came in, not yet gone out */
     struct buf sentence;             /* gone out of this sentence, without marks */
+    size_t sentence_begin;           /* of the text that went out */
     size_t claim_begin;              /* of sentence: behind the last mark */
     bool has_mark;                   /* the sentence has one that stayed */
     bool is_over;                    /* its full stop is out: only marks may follow */
@@ -79,6 +80,8 @@ const struct citation *citer_citations(const struct citer *c, size_t *n)
     return c->citation;
 }
 
+size_t citer_sentence(const struct citer *c) { return c->sentence_begin; }
+
 int citer_n_dropped(const struct citer *c) { return c->n_dropped; }
 
 /* ---- out ---- */
@@ -94,12 +97,14 @@ static void put(struct citer *c, const char *s, size_t n)
 /* Text of the sentence. One too long to be a sentence is begun anew. */
 static void put_text(struct citer *c, const char *s, size_t n)
 {
-    put(c, s, n);
     if (c->sentence.n_bytes == 0) {
         const size_t begin = skip_space(s, n, 0);
+        put(c, s, begin);
         s += begin;
         n -= begin;
+        if (n > 0) c->sentence_begin = c->n_out;
     }
+    put(c, s, n);
     if (c->sentence.n_bytes + n > MAX_SENTENCE) {
         buf_clear(&c->sentence);
         c->claim_begin = 0;

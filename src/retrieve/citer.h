@@ -42,6 +42,9 @@ bool citer_end(struct citer *c, struct err *err) CRIA_CHECK;
 
 /* In order of the text; valid until the next call. */
 const struct citation *citer_citations(const struct citer *c, size_t *n);
+/* Where the sentence begins that has come out last, or is coming: bytes of the text that came out.
+ * During a call of text() that holds for what this call gives. Its marks count to it. */
+size_t citer_sentence(const struct citer *c);
 /* Marks of the model that no source supported, and that therefore went. */
 int citer_n_dropped(const struct citer *c);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cited.c - from "sources" in a chat's body to a body with sources, and references to annotations.
+ * cited.c - from "sources" in a chat's body to a body with sources.
  *
  * Sources stand in the message of the user who asks, fenced (retrieve/sources.h): what they say is
  * data, the system's message stays as it was, and where an answer has sources no functions are
@@ -8,12 +8,11 @@
  */
 #include "serve/cited.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "serve/fields.h"
 
-enum { N_SOURCES = 4, MAX_QUESTION_BYTES = 1 << 20, MAX_URL = 64 };
+enum { N_SOURCES = 4, MAX_QUESTION_BYTES = 1 << 20 };
 
 void cited_init(struct cited_ask *ask)
 {
@@ -85,6 +84,7 @@ bool cited_read(struct json body, struct cited_ask *ask, struct refusal *r)
     struct json m;
     struct err err = {0};
     bool has_question = false;
+    buf_clear(&ask->question);
     if (!read_wanted(json_get(body, "sources"), &ask->n_want, r)) return false;
     if (ask->n_want == 0) return true;
     for (size_t i = 0; json_next(&it, NULL, NULL, &m); i++) {
@@ -163,34 +163,4 @@ bool cited_body(struct json body, const struct cited_ask *ask, struct sources *s
     }
     buf_release(&text);
     return ok || refuse_err(r, "sources", &err);
-}
-
-/* ---- references ---- */
-
-/* Where its document is if that has an address, else the passage here. */
-static void write_url(struct json_writer *w, const struct passage *p)
-{
-    char url[MAX_URL];
-    snprintf(url, sizeof url, "/v1/passages/%lld", (long long)p->id);
-    const bool is_web = strncmp(p->path, "http://", 7) == 0 || strncmp(p->path, "https://", 8) == 0;
-    json_key_cstring(w, "url", is_web ? p->path : url);
-}
-
-void cited_write(struct json_writer *w, const struct sources *s, const struct citation *c)
-{
-    const struct passage *p = sources_passage(s, c->source);
-    json_object(w);
-    json_key_cstring(w, "type", "url_citation");
-    json_key(w, "url_citation");
-    json_object(w);
-    json_key_uint(w, "start_index", c->begin_cp);
-    json_key_uint(w, "end_index", c->end_cp);
-    json_key_cstring(w, "title", *p->heading ? p->heading : p->title);
-    write_url(w, p);
-    json_end(w);
-    json_key(w, "source");
-    json_object(w);
-    citation_write(w, s, c);
-    json_end(w);
-    json_end(w);
 }

@@ -6,7 +6,8 @@
  *   events -> chunks of a stream, or texts that become one object (wording.c)
  *
  * Two things wait for the store: a request that goes on from a stored response, before it is read,
- * and a response that is to be stored, before its end is told.
+ * and a response that is to be stored, before its end is told. One that wants sources waits for the
+ * index (library.c), when all that it goes on from is here.
  *
  * A generation that the client has left goes on until the worker's last event, with nobody to tell:
  * only then is its memory free of the engine's thread. What it has used is counted to its key in
@@ -219,6 +220,53 @@ static void go_on(struct generation *g)
     send_on(g);
 }
 
+/* Its sources have been looked for. */
+static void hear_found(struct find_job *job)
+{
+    struct generation *g = job->user;
+    struct refusal r = {0};
+    g->sources = job->sources;
+    if (!g->ex) {
+        gen_free(g);
+        return;
+    }
+    if (!g->served->worker)
+        refuse(&r, REFUSAL_DRAINING, NULL, "the server is about to end");
+    else if (!g->sources)
+        refuse_err(&r, "sources", &job->err);
+    if (r.kind != REFUSAL_NONE)
+        gen_refuse(g, &r);
+    else
+        go_on(g);
+}
+
+/* The body is here and what came before it: its sources are next, if it wants any. */
+static void find_sources(struct generation *g)
+{
+    struct refusal r = {0};
+    if (!generation_read_cited(g, &r)) {
+        gen_refuse(g, &r);
+        return;
+    }
+    if (g->cited.n_want == 0) {
+        go_on(g);
+        return;
+    }
+    if (!g->server->library) {
+        refuse(&r, REFUSAL_UNSUPPORTED, "sources",
+               "sources: this server has no index; it must be started with --index");
+        gen_refuse(g, &r);
+        return;
+    }
+    g->find = (struct find_job){.question = g->cited.question.data,
+                                .n_question = g->cited.question.n_bytes,
+                                .before = g->cited.before.n_bytes ? g->cited.before.data : NULL,
+                                .n_want = g->cited.n_want,
+                                .done = hear_found,
+                                .user = g};
+    library_find(g->server->library, &g->find);
+}
+
 /* The earlier turns have been found, or not. */
 static void hear_chain(struct vault_job *job)
 {
@@ -240,45 +288,7 @@ static void hear_chain(struct vault_job *job)
         return;
     }
     vault_job_release(job);
-    go_on(g);
-}
-
-/* Its sources have been looked for. */
-static void hear_found(struct find_job *job)
-{
-    struct generation *g = job->user;
-    struct refusal r = {0};
-    g->sources = job->sources;
-    if (!g->ex) {
-        gen_free(g);
-        return;
-    }
-    if (!g->served->worker)
-        refuse(&r, REFUSAL_DRAINING, NULL, "the server is about to end");
-    else if (!g->sources)
-        refuse_err(&r, "sources", &job->err);
-    if (r.kind != REFUSAL_NONE)
-        gen_refuse(g, &r);
-    else
-        go_on(g);
-}
-
-static void find_sources(struct generation *g)
-{
-    struct refusal r = {0};
-    if (!g->server->library) {
-        refuse(&r, REFUSAL_UNSUPPORTED, "sources",
-               "sources: this server has no index; it must be started with --index");
-        gen_refuse(g, &r);
-        return;
-    }
-    g->find = (struct find_job){.question = g->cited.question.data,
-                                .n_question = g->cited.question.n_bytes,
-                                .before = g->cited.before.n_bytes ? g->cited.before.data : NULL,
-                                .n_want = g->cited.n_want,
-                                .done = hear_found,
-                                .user = g};
-    library_find(g->server->library, &g->find);
+    find_sources(g);
 }
 
 static void begin(struct exchange *ex, enum gen_api api, bool is_count, const void *body,
@@ -304,18 +314,15 @@ static void begin(struct exchange *ex, enum gen_api api, bool is_count, const vo
     ok = ok && g->body;
     if (ok && g->wording->shape)
         ok = shape_read(g->wording->shape, json_root(g->body), &g->ask, &r);
-    if (ok && api == GEN_CHAT) ok = cited_read(json_root(g->body), &g->cited, &r);
     if (!ok) {
         gen_refuse(g, &r);
-    } else if (g->cited.n_want) {
-        find_sources(g);
     } else if (g->ask.previous && g->ask.previous[0]) {
         snprintf(g->stored.id, sizeof g->stored.id, "%s", g->ask.previous);
         g->stored.done = hear_chain;
         g->stored.user = g;
         vault_submit(s->vault, &g->stored);
     } else {
-        go_on(g);
+        find_sources(g);
     }
 }
 

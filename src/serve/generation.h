@@ -25,10 +25,13 @@ struct choice {
     struct call_parser *parser; /* NULL: no functions are offered */
     struct citer *citer;        /* NULL: no sources */
     size_t n_cited;             /* references that have been told */
+    size_t sentence_at;         /* citer_sentence() of the newest piece */
     struct call *call;
     int32_t n_calls;
     bool is_lost;    /* there was no memory for a piece of it */
     struct buf text; /* without a stream */
+    struct buf
+        sentences; /* size_t each: where one begins in the text, but the first; with a citer */
     /* JSON array elements without a stream: [0] of chat's content; of a text's tokens,
      * token_logprobs, top_logprobs and text_offset */
     struct buf logprobs[CHOICE_LOGPROBS];
@@ -91,6 +94,7 @@ struct piece {
     const char *text; /* TEXT, ARGUMENTS: n_text bytes */
     size_t n_text;
     size_t n_new;
+    bool begins_sentence;          /* TEXT, of a choice with a citer: and is not the first */
     const struct sampled *sampled; /* TEXT: of a token, or NULL */
     enum finish finish;            /* TEXT: not NONE: the last piece of the choice */
 };
@@ -117,8 +121,15 @@ void word_logprobs(struct generation *g, struct choice *c, const struct sampled 
 /* The one object that a chat has for a token, behind what is in `to`. */
 void word_chat_logprob(struct generation *g, struct buf *to, const struct sampled *s);
 const char *word_finish(const struct choice *c); /* "stop", "tool_calls" or "length" */
-/* The key "annotations": the newest `n_new` references of a choice. */
+/* ---- wording_cited.c ---- */
+/* The key "annotations" of a chat: the newest `n_new` references of a choice. */
 void word_annotations(struct json_writer *w, const struct choice *c, size_t n_new);
+/* Reference i of a choice, as Responses and as Messages have it. */
+void word_response_citation(struct json_writer *w, const struct choice *c, size_t i);
+void word_message_citation(struct json_writer *w, const struct choice *c, size_t i);
+/* Bytes [begin, end) of a choice's text as blocks of Messages: a sentence each if it may have
+ * citations, which stand in the block of what they support; else one. */
+void word_message_texts(struct json_writer *w, const struct choice *c, size_t begin, size_t end);
 /* ---- wording_calls.c ---- */
 /* The keys of a delta that begins a call or goes on with it; of a message that has calls. */
 void word_call_delta(struct json_writer *w, const struct generation *g, const struct piece *p);
@@ -139,6 +150,9 @@ void choice_release(struct choice *c);
 void generation_say(struct generation *g, const struct worker_event *ev);
 
 /* ---- generation_read.c: from a body to a job ---- */
+/* Reads whether the answer is to have sources and the question they are looked up by, which is
+ * known when the chain is here. */
+bool generation_read_cited(struct generation *g, struct refusal *r) CRIA_CHECK;
 /* Reads the body (and the chain): fields, prompts, choices. */
 bool generation_read(struct generation *g, struct refusal *r) CRIA_CHECK;
 /* Fills g->stored with the response that has been made. */

@@ -29,6 +29,7 @@ static bool make_choices(struct generation *g, struct refusal *r)
     for (int32_t i = 0; i < g->n_choices; i++) {
         g->choice[i].i_stop = -1;
         buf_init(&g->choice[i].text, MAX_ANSWER_BYTES);
+        buf_init(&g->choice[i].sentences, MAX_ANSWER_BYTES);
         for (int k = 0; k < CHOICE_LOGPROBS; k++)
             buf_init(&g->choice[i].logprobs[k], MAX_ANSWER_BYTES);
         if (!choice_open(&g->choice[i], g, r)) return false;
@@ -82,16 +83,22 @@ static bool check_cited(const struct gen_params *p, struct refusal *r)
                             field);
 }
 
-static bool read_cited(struct generation *g, struct refusal *r)
+/* The chat's body once more, with its sources, in g->chat; then what it asks for. */
+static bool read_sourced(struct generation *g, struct json chat, struct refusal *r)
 {
     const int32_t n_ctx = g->served->gen.n_ctx; /* a byte of sources for a token of it */
     const size_t most = n_ctx < SOURCES_MAX_BYTES ? (size_t)n_ctx : SOURCES_MAX_BYTES;
+    struct json_doc *with = NULL;
     struct buf body;
     buf_init(&body, 4 * MAX_BODY_BYTES);
-    bool ok = cited_body(json_root(g->body), &g->cited, g->sources, most, &body, r);
-    if (ok) g->chat = body_parse(body.data, body.n_bytes, body.n_bytes, r);
+    /* where the question stands may have changed: older messages were left out */
+    if (cited_read(chat, &g->cited, r) && cited_body(chat, &g->cited, g->sources, most, &body, r))
+        with = body_parse(body.data, body.n_bytes, body.n_bytes, r);
     buf_release(&body);
-    return ok && g->chat && read_body(g, json_root(g->chat), r) && check_cited(&g->params, r);
+    if (!with) return false;
+    json_free(g->chat);
+    g->chat = with;
+    return read_body(g, json_root(g->chat), r) && check_cited(&g->params, r);
 }
 
 /* ---- bodies that are translated ---- */
@@ -113,7 +120,15 @@ static struct json chain_of(const struct generation *g)
     return g->chain ? json_root(g->chain) : none;
 }
 
-static bool read_translated(struct generation *g, size_t n_left_out, struct refusal *r)
+static bool read_question(struct generation *g, struct json chat, struct refusal *r)
+{
+    return cited_read(chat, &g->cited, r);
+}
+
+/* The chat that the body is, without its first items, in g->chat; then `read` reads it. */
+static bool translate(struct generation *g, size_t n_left_out,
+                      bool (*read)(struct generation *g, struct json chat, struct refusal *r),
+                      struct refusal *r)
 {
     const struct shape *s = g->wording->shape;
     struct translation t;
@@ -122,10 +137,16 @@ static bool read_translated(struct generation *g, size_t n_left_out, struct refu
     bool ok = shape_translate(s, json_root(g->body), &g->ask, chain_of(g), n_left_out, &t, r);
     if (ok) {
         g->chat = body_parse(t.chat.data, t.chat.n_bytes, t.chat.n_bytes, r);
-        ok = g->chat && read_body(g, json_root(g->chat), r);
+        ok = g->chat && read(g, json_root(g->chat), r);
         if (!ok) shape_rename(s, &t, r);
     }
     translation_release(&t);
+    return ok;
+}
+
+static bool read_translated(struct generation *g, size_t n_left_out, struct refusal *r)
+{
+    const bool ok = translate(g, n_left_out, g->sources ? read_sourced : read_body, r);
     g->params.unknown = g->ask.unknown;
     return ok;
 }
@@ -164,13 +185,21 @@ static bool read_truncated(struct generation *g, struct refusal *r)
 
 /* ---- the whole ---- */
 
+bool generation_read_cited(struct generation *g, struct refusal *r)
+{
+    const struct json body = json_root(g->body);
+    if (g->wording->reads_as != GEN_CHAT || json_type(json_get(body, "sources")) <= JSON_NULL)
+        return true;
+    return g->wording->shape ? translate(g, 0, read_question, r) : cited_read(body, &g->cited, r);
+}
+
 bool generation_read(struct generation *g, struct refusal *r)
 {
+    const struct json body = json_root(g->body);
     const bool truncates = g->ask.truncation && strcmp(g->ask.truncation, "auto") == 0;
-    bool ok = g->sources           ? read_cited(g, r)
-              : !g->wording->shape ? read_body(g, json_root(g->body), r)
-              : truncates          ? read_truncated(g, r)
-                                   : read_translated(g, 0, r);
+    bool ok = g->wording->shape ? (truncates ? read_truncated(g, r) : read_translated(g, 0, r))
+              : g->sources      ? read_sourced(g, body, r)
+                                : read_body(g, body, r);
     /* an echo is written at once, and must not look like a client that does not read */
     if (ok && g->params.echoes && g->params.is_stream && g->n_body_bytes > MAX_UNREAD_BYTES / 2)
         ok = refuse(r, REFUSAL_VALUE, "echo",

@@ -42,6 +42,7 @@ void choice_release(struct choice *c)
     for (int32_t i = 0; i < c->n_calls; i++) buf_release(&c->call[i].arguments);
     free(c->call);
     buf_release(&c->text);
+    buf_release(&c->sentences);
     for (int k = 0; k < CHOICE_LOGPROBS; k++) buf_release(&c->logprobs[k]);
 }
 
@@ -69,6 +70,7 @@ static struct call *add_call(struct choice *c, int32_t i_tool)
 
 static void keep(struct generation *g, struct choice *c, const struct piece *p)
 {
+    if (p->begins_sentence) buf_append(&c->sentences, &c->text.n_bytes, sizeof c->text.n_bytes);
     if (p->kind == PIECE_TEXT) buf_append(&c->text, p->text, p->n_text);
     if (p->kind == PIECE_ARGUMENTS) buf_append(&c->call[p->i_call].arguments, p->text, p->n_text);
     if (p->sampled && g->params.wants_logprobs) word_logprobs(g, c, p->sampled);
@@ -119,28 +121,41 @@ static void hear_call(void *user, const struct call_event *ev)
     say(g, &p);
 }
 
+/* Those that no piece has told: behind the text of their marks, before the next sentence. */
+static void tell_references(struct choice *c)
+{
+    size_t n = 0;
+    (void)citer_citations(c->citer, &n);
+    const struct piece p = {.kind = PIECE_REFERENCES,
+                            .i_choice = (int32_t)(c - c->generation->choice),
+                            .n_new = n - c->n_cited};
+    if (p.n_new) say(c->generation, &p);
+    c->n_cited = n;
+}
+
 /* Text with references, as far as it is sure. */
 static void hear_cited(void *user, const char *s, size_t n_bytes)
 {
     struct choice *c = user;
     struct generation *g = c->generation;
-    const struct piece p = {
-        .kind = PIECE_TEXT, .i_choice = (int32_t)(c - g->choice), .text = s, .n_text = n_bytes};
+    const size_t at = citer_sentence(c->citer);
+    const struct piece p = {.kind = PIECE_TEXT,
+                            .i_choice = (int32_t)(c - g->choice),
+                            .text = s,
+                            .n_text = n_bytes,
+                            .begins_sentence = at != c->sentence_at};
+    if (p.begins_sentence) tell_references(c);
+    c->sentence_at = at;
     say(g, &p);
 }
 
 static void cite(struct choice *c, const struct worker_event *ev)
 {
     struct err err = {0};
-    size_t n = 0;
     if (c->is_lost) return;
     c->is_lost = !citer_feed(c->citer, ev->text, ev->n_text, &err) ||
                  (ev->finish != FINISH_NONE && !citer_end(c->citer, &err));
-    (void)citer_citations(c->citer, &n);
-    const struct piece p = {
-        .kind = PIECE_REFERENCES, .i_choice = ev->i_choice, .n_new = n - c->n_cited};
-    if (p.n_new) say(c->generation, &p);
-    c->n_cited = n;
+    tell_references(c);
 }
 
 void generation_say(struct generation *g, const struct worker_event *ev)

@@ -346,6 +346,7 @@ static const struct field fields[] = {
     {"tools",            FIELD_JSON,    0, 0,  AT(tools),       NULL},
     {"tool_choice",      FIELD_JSON,    0, 0,  AT(tool_choice), NULL},
     {"output_config",    FIELD_JSON,    0, 0,  AT(format),      NULL},
+    {"sources",          FIELD_COPIED,  0, 0,  0,               NULL},
     {"seed",             FIELD_COPIED,  0, 0,  0,               NULL},
     {"priority",         FIELD_COPIED,  0, 0,  0,               NULL},
     {"thinking",         FIELD_OTHER,   0, 0,  0,               read_thinking},

@@ -364,6 +364,7 @@ static const struct field fields[] = {
     {"metadata",              FIELD_OTHER,     0, 0,             0,               read_metadata},
     {"truncation",            FIELD_OTHER,     0, 0,             0,               read_truncation},
     {"include",               FIELD_OTHER,     0, 0,             0,               read_include},
+    {"sources",               FIELD_COPIED,    0, 0,             0,               NULL},
     {"top_k",                 FIELD_COPIED,    0, 0,             0,               NULL},
     {"min_p",                 FIELD_COPIED,    0, 0,             0,               NULL},
     {"presence_penalty",      FIELD_COPIED,    0, 0,             0,               NULL},
@@ -395,6 +396,7 @@ static const struct rename renames[] = {
     {"text.format.name", "response_format.json_schema.name"},
     {"text.format.strict", "response_format.json_schema.strict"},
     {"text.format", "response_format"},
+    {"include", "logprobs"},
     {0},
 };
 

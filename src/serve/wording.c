@@ -169,16 +169,6 @@ static void write_logprobs(struct json_writer *w, const struct generation *g,
     json_end(w);
 }
 
-void word_annotations(struct json_writer *w, const struct choice *c, size_t n_new)
-{
-    size_t n = 0;
-    const struct citation *cited = c->citer ? citer_citations(c->citer, &n) : NULL;
-    json_key(w, "annotations");
-    json_array(w);
-    for (size_t i = n - n_new; i < n; i++) cited_write(w, c->generation->sources, &cited[i]);
-    json_end(w);
-}
-
 /* ---- the frame ---- */
 
 static void open_frame(struct json_writer *w, const struct generation *g, bool is_chunk)

@@ -75,7 +75,7 @@ static void write_block(void *user, int32_t i_item, int32_t i_call, size_t begin
     if (i_call >= 0)
         write_call(l->w, &l->c->call[i_call], true);
     else
-        write_text_part(l->w, l->c->text.data ? l->c->text.data + begin : "", end - begin);
+        word_message_texts(l->w, l->c, begin, end);
 }
 
 static void write_message(struct json_writer *w, const struct generation *g, bool is_over)
@@ -170,6 +170,22 @@ static void word_delta(const struct generation *g, const char *type, const char 
     close_event(&w);
 }
 
+/* The newest references, in the block of the sentence that they support. */
+static void word_citations(const struct generation *g, size_t n_new, struct buf *out)
+{
+    const struct choice *c = &g->choice[0];
+    for (size_t i = c->n_cited; i < c->n_cited + n_new; i++) {
+        struct json_writer w = open_block_event(g, "content_block_delta", out);
+        json_key(&w, "delta");
+        json_object(&w);
+        json_key_cstring(&w, "type", "citations_delta");
+        json_key(&w, "citation");
+        word_message_citation(&w, c, i);
+        json_end(&w);
+        close_event(&w);
+    }
+}
+
 static void word_chunk(struct generation *g, const struct piece *p, struct buf *out)
 {
     if (p->kind == PIECE_CALL) {
@@ -178,8 +194,10 @@ static void word_chunk(struct generation *g, const struct piece *p, struct buf *
         close_block(g, out);
     } else if (p->kind == PIECE_ARGUMENTS) {
         word_delta(g, "input_json_delta", "partial_json", p, out);
+    } else if (p->kind == PIECE_REFERENCES) {
+        word_citations(g, p->n_new, out);
     } else if (p->n_text > 0) {
-        if (g->open != OPEN_TEXT) begin_block(g, NULL, out);
+        if (g->open != OPEN_TEXT || p->begins_sentence) begin_block(g, NULL, out);
         word_delta(g, "text_delta", "text", p, out);
     }
 }

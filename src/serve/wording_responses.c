@@ -71,15 +71,24 @@ static void put_logprobs(struct json_writer *w, const struct generation *g, cons
     json_end(w);
 }
 
+/* With sources no functions are offered: all text is one item. */
+static void put_annotations(struct json_writer *w, const struct generation *g,
+                            const struct item *it)
+{
+    const struct choice *c = &g->choice[0];
+    json_key(w, "annotations");
+    json_array(w);
+    for (size_t i = 0; it->is_whole && i < c->n_cited; i++) word_response_citation(w, c, i);
+    json_end(w);
+}
+
 static void write_text_part_out(struct json_writer *w, const struct generation *g,
                                 const struct item *it)
 {
     json_object(w);
     json_key_cstring(w, "type", "output_text");
     put_text(w, g, it);
-    json_key(w, "annotations");
-    json_array(w);
-    json_end(w);
+    put_annotations(w, g, it);
     put_logprobs(w, g, it);
     json_end(w);
 }
@@ -381,6 +390,20 @@ static void word_text(struct generation *g, const struct piece *p, struct buf *o
     buf_release(&logprobs);
 }
 
+static void word_citations(struct generation *g, const struct piece *p, struct buf *out)
+{
+    const struct choice *c = &g->choice[0];
+    const struct item it = open_item(g, false);
+    for (size_t i = c->n_cited; i < c->n_cited + p->n_new; i++) {
+        struct json_writer w =
+            open_part_event(g, "response.output_text.annotation.added", &it, out);
+        json_key_uint(&w, "annotation_index", i);
+        json_key(&w, "annotation");
+        word_response_citation(&w, c, i);
+        close_event(&w);
+    }
+}
+
 static void word_chunk(struct generation *g, const struct piece *p, struct buf *out)
 {
     if (p->kind == PIECE_CALL)
@@ -389,6 +412,8 @@ static void word_chunk(struct generation *g, const struct piece *p, struct buf *
         word_arguments(g, p, out);
     else if (p->kind == PIECE_CALL_END)
         close_item(g, out);
+    else if (p->kind == PIECE_REFERENCES)
+        word_citations(g, p, out);
     else
         word_text(g, p, out);
 }

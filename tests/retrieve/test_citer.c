@@ -140,6 +140,58 @@ static void test_references_are_checked(void **state)
         for (size_t piece = 0; piece < 6; piece++) run_case(&answer_cases[i], piece);
 }
 
+/* Where sentences begin, in any pieces: behind what stands between them, with their marks. */
+struct told {
+    struct citer *c;
+    struct buf text, marked; /* as it came; with | before each sentence but the first */
+    size_t at;
+};
+
+static void take_sentence(void *user, const char *s, size_t n)
+{
+    struct told *t = user;
+    const size_t at = citer_sentence(t->c);
+    if (at != t->at) {
+        assert_int_equal(at, t->text.n_bytes);
+        buf_putc(&t->marked, '|');
+    }
+    t->at = at;
+    buf_append(&t->text, s, n);
+    buf_append(&t->marked, s, n);
+}
+
+static void test_sentences_are_told(void **state)
+{
+    (void)state;
+    static const char in[] =
+        "The bridge was built in 1874. [#B] Trout are caught in the river [#R]. "
+        "Nice, e.g. this.\n\nThe end";
+    static const char out[] = "The bridge was built in 1874. [1] |Trout are caught in the river "
+                              "[2]. |Nice, e.g. this.\n\n|The end";
+    for (size_t piece = 1; piece < sizeof in; piece++) {
+        char marked[1000];
+        struct sides w = {0};
+        struct told t = {0};
+        struct err err = {0};
+        buf_init(&t.text, 1 << 20);
+        buf_init(&t.marked, 1 << 20);
+        open_sides(&w);
+        put_marks(marked, in, w.mark);
+        t.c = citer_new(w.s, take_sentence, &t);
+        assert_non_null(t.c);
+        for (size_t at = 0; at < strlen(marked); at += piece) {
+            const size_t n_left = strlen(marked) - at;
+            assert_ok(citer_feed(t.c, marked + at, n_left < piece ? n_left : piece, &err), &err);
+        }
+        assert_ok(citer_end(t.c, &err), &err);
+        assert_string_equal(t.marked.data, out);
+        citer_free(t.c);
+        sources_close(w.s);
+        buf_release(&t.text);
+        buf_release(&t.marked);
+    }
+}
+
 static void test_numbers_last(void **state)
 {
     (void)state;
@@ -235,6 +287,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_references_are_checked),
+        cmocka_unit_test(test_sentences_are_told),
         cmocka_unit_test(test_numbers_last),
         cmocka_unit_test(test_sources_cannot_break_out),
     };
