@@ -126,7 +126,7 @@ struct compiler *compiler_new(struct err *err)
         err_set(err, ERR_MEMORY, "no memory for the server");
         return NULL;
     }
-    c->errands = errands_new("compiles", err);
+    c->errands = errands_new("compiles", NULL, err);
     if (c->errands) return c;
     free(c);
     return NULL;

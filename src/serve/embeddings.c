@@ -113,11 +113,7 @@ static void word(struct reading *rd, struct buf *out)
     }
     json_end(&w);
     json_key_cstring(&w, "model", server_model_name(rd->served, rd->adapter));
-    json_key(&w, "usage");
-    json_object(&w);
-    json_key_int(&w, "prompt_tokens", rd->n_tok);
-    json_key_int(&w, "total_tokens", rd->n_tok);
-    json_end(&w);
+    reading_usage(&w, rd);
     json_end(&w);
 }
 

@@ -13,15 +13,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
+
+enum { MINUTE_S = 60 };
 
 struct list {
     struct errand *first, *last;
 };
 
 struct errands {
+    struct errand_batch batch; /* run NULL: none */
     pthread_t thread;
     bool has_thread;
     int event_fd;
@@ -29,45 +33,70 @@ struct errands {
     pthread_cond_t has_errand;
     struct list waiting, done; /* under lock */
     bool is_ending;            /* under lock */
+    bool forgets;              /* under lock: and what waits is not done any more */
 };
 
-static void append(struct list *l, struct errand *e)
+static void append(struct list *l, const struct list *more)
 {
-    e->next = NULL;
     if (l->last)
-        l->last->next = e;
+        l->last->next = more->first;
     else
-        l->first = e;
-    l->last = e;
+        l->first = more->first;
+    l->last = more->last;
 }
 
 /* ---- the thread ---- */
 
-/* NULL: the thread is to end. */
-static struct errand *wait_for_one(struct errands *all)
+/* Waits for errands, a minute at most: one, or all of a batch. False: the thread is to end. */
+static bool take_some(struct errands *all, struct list *some)
 {
+    struct timespec until;
+    int code = 0;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += MINUTE_S;
     pthread_mutex_lock(&all->lock);
-    while (!all->waiting.first && !all->is_ending) pthread_cond_wait(&all->has_errand, &all->lock);
-    struct errand *e = all->is_ending ? NULL : all->waiting.first;
-    if (e) {
-        all->waiting.first = e->next;
-        if (!e->next) all->waiting.last = NULL;
+    while (code == 0 && !all->waiting.first && !all->is_ending)
+        code = pthread_cond_timedwait(&all->has_errand, &all->lock, &until);
+    if (all->forgets) all->waiting = (struct list){0};
+    *some = all->waiting;
+    all->waiting = (struct list){0};
+    if (some->first && !all->batch.run) {
+        all->waiting = (struct list){some->first->next, some->last};
+        if (!all->waiting.first) all->waiting.last = NULL;
+        some->last = some->first;
+        some->first->next = NULL;
     }
+    const bool goes_on = some->first || !all->is_ending;
     pthread_mutex_unlock(&all->lock);
-    return e;
+    return goes_on;
+}
+
+static void hand_over(struct errands *all, const struct list *some)
+{
+    const uint64_t one = 1;
+    pthread_mutex_lock(&all->lock);
+    append(&all->done, some);
+    pthread_mutex_unlock(&all->lock);
+    /* fails only if 2^64 - 2 of them were never read */
+    if (write(all->event_fd, &one, sizeof one) < 0) log_warn("the event loop cannot be woken");
 }
 
 static void *run(void *arg)
 {
     struct errands *all = arg;
-    const uint64_t one = 1;
-    for (struct errand *e; (e = wait_for_one(all)) != NULL;) {
-        e->run(e);
-        pthread_mutex_lock(&all->lock);
-        append(&all->done, e);
-        pthread_mutex_unlock(&all->lock);
-        /* fails only if 2^64 - 2 of them were never read */
-        if (write(all->event_fd, &one, sizeof one) < 0) log_warn("the event loop cannot be woken");
+    struct list some;
+    time_t minute = 0;
+    while (take_some(all, &some)) {
+        if (some.first) {
+            if (all->batch.run)
+                all->batch.run(all->batch.user, some.first);
+            else
+                some.first->run(some.first);
+            hand_over(all, &some);
+        }
+        if (!all->batch.each_minute || time(NULL) - minute < MINUTE_S) continue;
+        all->batch.each_minute(all->batch.user);
+        minute = time(NULL);
     }
     return NULL;
 }
@@ -88,13 +117,14 @@ static bool start(struct errands *all, const char *what, struct err *err)
                    strerror(code));
 }
 
-struct errands *errands_new(const char *what, struct err *err)
+struct errands *errands_new(const char *what, const struct errand_batch *batch, struct err *err)
 {
     struct errands *all = calloc(1, sizeof *all);
     if (!all) {
         err_set(err, ERR_MEMORY, "no memory for the server");
         return NULL;
     }
+    if (batch) all->batch = *batch;
     pthread_mutex_init(&all->lock, NULL);
     pthread_cond_init(&all->has_errand, NULL);
     all->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -106,16 +136,28 @@ struct errands *errands_new(const char *what, struct err *err)
     return NULL;
 }
 
+static void end(struct errands *all, bool forgets)
+{
+    if (!all->has_thread) return;
+    pthread_mutex_lock(&all->lock);
+    all->is_ending = true;
+    all->forgets = forgets;
+    pthread_cond_signal(&all->has_errand);
+    pthread_mutex_unlock(&all->lock);
+    pthread_join(all->thread, NULL);
+    all->has_thread = false;
+}
+
+void errands_finish(struct errands *all)
+{
+    end(all, false);
+    errands_take(all);
+}
+
 void errands_free(struct errands *all)
 {
     if (!all) return;
-    if (all->has_thread) {
-        pthread_mutex_lock(&all->lock);
-        all->is_ending = true;
-        pthread_cond_signal(&all->has_errand);
-        pthread_mutex_unlock(&all->lock);
-        pthread_join(all->thread, NULL);
-    }
+    end(all, true);
     if (all->event_fd >= 0) close(all->event_fd);
     pthread_cond_destroy(&all->has_errand);
     pthread_mutex_destroy(&all->lock);
@@ -124,8 +166,10 @@ void errands_free(struct errands *all)
 
 void errands_submit(struct errands *all, struct errand *e)
 {
+    const struct list one = {e, e};
+    e->next = NULL;
     pthread_mutex_lock(&all->lock);
-    append(&all->waiting, e);
+    append(&all->waiting, &one);
     pthread_cond_signal(&all->has_errand);
     pthread_mutex_unlock(&all->lock);
 }

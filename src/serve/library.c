@@ -154,7 +154,7 @@ struct library *library_open(const char *index_path, struct err *err)
         return NULL;
     }
     l->store = store_open(index_path, STORE_READ, err);
-    l->errands = l->store ? errands_new("searches", err) : NULL;
+    l->errands = l->store ? errands_new("searches", NULL, err) : NULL;
     if (l->errands) return l;
     library_close(l);
     return NULL;

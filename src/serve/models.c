@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * models.c - several models in the memory of few: opened when a request names them, closed when
- * another's memory is wanted.
+ * models.c - several models in the memory of few: which there are, which one a request means, and
+ * which has to go when another's memory is wanted. How one is opened and closed is in
+ * models_load.c.
  *
  * A request that names a model which is not loaded waits as it came (it is read once the model is
  * there), in the order of arrival. A thread does what takes long: it opens a file and adds up what
- * the model will take, makes its engine, frees it. The loop decides in pump(), which looks at the
- * waiting requests from the first on, each time anything has changed:
+ * the model will take, makes its engine, frees it. The loop decides in models_pump(), which looks
+ * at the waiting requests from the first on, each time anything has changed:
  *
  *     OUT -> OPENING -> OPEN -(memory)-> STARTING -> IN -(no users)-> CLOSING -> OUT
  *
@@ -20,9 +21,9 @@
  *
  * The server's only model, if it was started with one, is a list of one that is always loaded.
  *
- * Begin reading at models_choose() and pump().
+ * Begin reading at models_choose() and models_pump().
  */
-#include "serve/models.h"
+#include "serve/models_parts.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -38,19 +39,6 @@
 #include "serve/server.h"
 
 enum { MAX_MODELS = 256 };
-
-struct models {
-    struct server *server;
-    struct served *first, *only;
-    int n;
-    uint64_t max_bytes, n_held; /* of those that are STARTING, IN or CLOSING */
-    struct errands *errands;    /* NULL: the only model is the caller's */
-    struct event *done, *again; /* errands are; pump() is wanted */
-    struct turn *turn;
-    struct exchange *wait_first, *wait_last;
-    int n_waiting;
-    struct worker_status past; /* of models that are no longer loaded: the counters alone */
-};
 
 /* ---- the list ---- */
 
@@ -92,20 +80,12 @@ static size_t id_length(const char *name)
     return is_split && strncmp(end + 1, "00001", 5) != 0 ? 0 : n - 5;
 }
 
-static void path_of(const struct served *m, struct buf *out)
-{
-    const char *dir = m->all->server->opt->models_dir;
-    buf_init(out, 8192);
-    path_join(out, dir, m->id);
-    buf_puts(out, ".gguf");
-}
-
 /* Whether its file is there; its size and time with it. */
 static bool look_at(struct served *m)
 {
     struct buf path;
     struct stat st;
-    path_of(m, &path);
+    served_path(m, &path);
     const bool is_there =
         !path.is_failed && stat(path.data, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0;
     buf_release(&path);
@@ -166,6 +146,12 @@ static void add_counters(struct worker_status *to, const struct worker_status *w
     to->engine.n_accepted += w->engine.n_accepted;
 }
 
+void models_remember(struct models *all, const struct worker *worker)
+{
+    const struct worker_status w = worker_status(worker);
+    add_counters(&all->past, &w);
+}
+
 struct worker_status models_status(const struct models *all)
 {
     struct worker_status sum = all->past;
@@ -198,87 +184,6 @@ bool models_are_stuck(const struct models *all)
         if (worker_is_stuck(&w)) return true;
     }
     return false;
-}
-
-/* ---- in and out ---- */
-
-static void on_wake(evutil_socket_t fd, short what, void *arg)
-{
-    struct served *m = arg;
-    (void)fd, (void)what;
-    for (struct worker_event *ev = worker_take(m->worker), *next; ev; ev = next) {
-        next = ev->next;
-        ev->job->hear(ev);
-    }
-}
-
-/* Its engine is there: requests may come. */
-static bool begin_work(struct served *m, struct err *err)
-{
-    struct models *all = m->all;
-    const struct engine_plan *plan = engine_plan(m->engine);
-    const struct model *model = engine_model(m->engine);
-    m->gen = gen_model(model, plan->n_ctx, plan->n_seqs);
-    m->n_cache_tok = engine_free_tokens(m->engine);
-    m->file_bytes = model_info(model)->file_bytes;
-    if (all->only) m->n_bytes = plan->weight_bytes + plan->cache_bytes + plan->work_bytes;
-    m->used_ns = clock_ns();
-    m->worker = worker_new(m->engine, all->turn, err);
-    if (!m->worker) return false;
-    m->wake = event_new(all->server->base, worker_fd(m->worker), EV_READ | EV_PERSIST, on_wake, m);
-    if (m->wake && event_add(m->wake, NULL) == 0) {
-        m->state = MODEL_IN;
-        return true;
-    }
-    return err_set(err, ERR_MEMORY, "no memory for a model");
-}
-
-static void end_work(struct served *m)
-{
-    if (m->worker) {
-        const struct worker_status w = worker_status(m->worker);
-        add_counters(&m->all->past, &w);
-    }
-    if (m->wake) event_free(m->wake);
-    worker_free(m->worker);
-    m->wake = NULL;
-    m->worker = NULL;
-}
-
-/* The thread's. */
-static void run(struct errand *e)
-{
-    struct served *m = (struct served *)((char *)e - offsetof(struct served, errand));
-    const struct model_opener *source = m->all->server->opt->source;
-    struct buf path;
-    m->err = (struct err){0};
-    path_of(m, &path);
-    if (m->state == MODEL_OPENING)
-        m->opened =
-            path.is_failed ? NULL : source->open(source->user, path.data, &m->n_bytes, &m->err);
-    else if (m->state == MODEL_STARTING)
-        m->engine = source->start(source->user, m->opened, &m->err);
-    else
-        source->close(source->user, m->opened), m->opened = NULL;
-    buf_release(&path);
-}
-
-static void pump(struct models *all);
-static void hear_done(struct errand *e);
-
-static void send_off(struct served *m, enum served_state state)
-{
-    m->state = state;
-    m->errand.run = run;
-    m->errand.done = hear_done;
-    errands_submit(m->all->errands, &m->errand);
-}
-
-static void let_go(struct served *m)
-{
-    end_work(m);
-    m->engine = NULL; /* the source closes it with the rest */
-    send_off(m, MODEL_CLOSING);
 }
 
 /* ---- who waits ---- */
@@ -323,7 +228,7 @@ static struct exchange *first_of(const struct models *all, const struct served *
     return ex;
 }
 
-static void refuse_waiting(struct served *m, const struct refusal *r)
+void models_refuse_waiting(struct served *m, const struct refusal *r)
 {
     for (struct exchange *ex; (ex = first_of(m->all, m)) != NULL;) {
         wait_no_more(ex);
@@ -335,12 +240,10 @@ void models_refuse_all(struct models *all)
 {
     struct refusal r = {0};
     refuse(&r, REFUSAL_DRAINING, NULL, "the server is about to end");
-    for (struct served *m = all->first; m; m = m->next) refuse_waiting(m, &r);
+    for (struct served *m = all->first; m; m = m->next) models_refuse_waiting(m, &r);
 }
 
 /* ---- memory ---- */
-
-#define GB(n) ((double)(n) / 1e9)
 
 static bool has_room(const struct models *all, const struct served *m)
 {
@@ -376,7 +279,7 @@ static void start_or_make_room(struct served *m, bool *is_short)
     struct models *all = m->all;
     if (has_room(all, m)) {
         all->n_held += m->n_bytes;
-        send_off(m, MODEL_STARTING);
+        served_send_off(m, MODEL_STARTING);
         return;
     }
     *is_short = true;
@@ -391,14 +294,14 @@ static struct exchange *first_ready(const struct models *all)
     return ex;
 }
 
-static void pump(struct models *all)
+void models_pump(struct models *all)
 {
     bool is_short = false;
     for (struct served *m = all->first; m; m = m->next) m->is_leaving = false;
     for (struct exchange *ex = all->wait_first; ex; ex = ex->wait_next) {
         struct served *m = ex->served;
         if (m->state == MODEL_OUT)
-            send_off(m, MODEL_OPENING);
+            served_send_off(m, MODEL_OPENING);
         else if (m->state == MODEL_OPEN && !is_short)
             start_or_make_room(m, &is_short);
     }
@@ -406,7 +309,7 @@ static void pump(struct models *all)
         /* opened for a client that has gone */
         const bool is_unwanted = m->state == MODEL_OPEN && !is_waited_for(m);
         if (is_unwanted) all->n_held += m->n_bytes; /* until it is closed */
-        if (is_unwanted || (m->is_leaving && m->n_users == 0)) let_go(m);
+        if (is_unwanted || (m->is_leaving && m->n_users == 0)) served_let_go(m);
     }
     for (struct exchange *ex; (ex = first_ready(all)) != NULL;) {
         wait_no_more(ex);
@@ -414,75 +317,17 @@ static void pump(struct models *all)
     }
 }
 
-static void on_again(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd, (void)what;
-    pump(arg);
-}
-
-/* ---- what the thread has done ---- */
-
-/* Whoever waits for it hears so; the log has the reason, which names files. */
-static void fail(struct served *m, const struct err *err)
-{
-    struct refusal r = {0};
-    log_warn("model %s cannot be loaded: %s", m->id, err->text);
-    refuse(&r, REFUSAL_SERVER, "model", "model: %s cannot be loaded; the server's log says why",
-           m->id);
-    refuse_waiting(m, &r);
-}
-
-static void hear_opened(struct served *m)
-{
-    struct models *all = m->all;
-    struct refusal r = {0};
-    if (!m->opened) {
-        m->state = MODEL_OUT;
-        fail(m, &m->err);
-        return;
-    }
-    m->state = MODEL_OPEN;
-    if (m->n_bytes <= all->max_bytes) return;
-    refuse(&r, REFUSAL_SERVER, "model",
-           "model: %s takes %.2f GB with its cache, and all models together may take %.2f "
-           "(--models-memory); ask for a smaller one",
-           m->id, GB(m->n_bytes), GB(all->max_bytes));
-    log_warn("%s", r.text);
-    refuse_waiting(m, &r); /* and pump() closes it */
-}
-
-static void hear_started(struct served *m)
-{
-    struct err err = m->err;
-    if (m->engine && begin_work(m, &err)) {
-        log_info("model %s is loaded: %.2f GB of %.2f are held", m->id, GB(m->all->n_held),
-                 GB(m->all->max_bytes));
-        return;
-    }
-    fail(m, &err);
-    let_go(m);
-}
-
-static void hear_done(struct errand *e)
-{
-    struct served *m = (struct served *)((char *)e - offsetof(struct served, errand));
-    if (m->state == MODEL_OPENING) {
-        hear_opened(m);
-    } else if (m->state == MODEL_STARTING) {
-        hear_started(m);
-    } else {
-        m->all->n_held -= m->n_bytes;
-        m->state = MODEL_OUT;
-        log_info("model %s is unloaded", m->id);
-    }
-    pump(m->all);
-}
-
 static void on_done(evutil_socket_t fd, short what, void *arg)
 {
     struct models *all = arg;
     (void)fd, (void)what;
     errands_take(all->errands);
+}
+
+static void on_again(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    models_pump(arg);
 }
 
 /* ---- requests ---- */
@@ -581,7 +426,7 @@ static bool add_dir(struct models *all, struct err *err)
     if (all->n == 0)
         return err_set(err, ERR_USAGE, "--models %s: there is no GGUF file in it", o->models_dir);
     all->turn = turn_new(err);
-    return all->turn && (all->errands = errands_new("loads models", err)) != NULL;
+    return all->turn && (all->errands = errands_new("loads models", NULL, err)) != NULL;
 }
 
 struct models *models_new(struct server *s, struct engine *e, struct err *err)
@@ -600,7 +445,7 @@ struct models *models_new(struct server *s, struct engine *e, struct err *err)
 bool models_start(struct models *all, struct err *err)
 {
     struct event_base *base = all->server->base;
-    if (all->only) return begin_work(all->only, err);
+    if (all->only) return served_begin(all->only, err);
     all->done = event_new(base, errands_fd(all->errands), EV_READ | EV_PERSIST, on_done, all);
     all->again = event_new(base, -1, EV_PERSIST, on_again, all);
     return (all->done && all->again && event_add(all->done, NULL) == 0) ||
@@ -610,7 +455,7 @@ bool models_start(struct models *all, struct err *err)
 void models_stop(struct models *all)
 {
     if (!all) return;
-    for (struct served *m = all->first; m; m = m->next) end_work(m);
+    for (struct served *m = all->first; m; m = m->next) served_end(m);
     errands_free(all->errands);
     all->errands = NULL;
     while (all->wait_first) wait_no_more(all->wait_first);

@@ -79,6 +79,15 @@ bool reading_texts(struct reading *rd, const char *field, struct json v, struct 
     return ok;
 }
 
+void reading_usage(struct json_writer *w, const struct reading *rd)
+{
+    json_key(w, "usage");
+    json_object(w);
+    json_key_int(w, "prompt_tokens", rd->n_tok);
+    json_key_int(w, "total_tokens", rd->n_tok);
+    json_end(w);
+}
+
 /* ---- events ---- */
 
 static void hear_end(struct reading *rd)

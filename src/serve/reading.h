@@ -4,6 +4,7 @@
 #ifndef CRIA_SERVE_READING_H
 #define CRIA_SERVE_READING_H
 
+#include "base/json_write.h"
 #include "serve/server.h"
 
 enum { READING_MAX_TEXTS = 2048 };
@@ -38,5 +39,7 @@ struct reading_kind {
 
 /* A part for each text of field `field`: a string, ids, or an array of either. */
 bool reading_texts(struct reading *rd, const char *field, struct json v, struct refusal *r);
+/* The key "usage" of an answer. */
+void reading_usage(struct json_writer *w, const struct reading *rd);
 
 #endif

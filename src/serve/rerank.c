@@ -192,11 +192,7 @@ static void word(struct reading *rd, struct buf *out)
     json_array(&w);
     for (int32_t i = 0; i < n; i++) word_result(&w, k, &k->rank[i]);
     json_end(&w);
-    json_key(&w, "usage");
-    json_object(&w);
-    json_key_int(&w, "prompt_tokens", rd->n_tok);
-    json_key_int(&w, "total_tokens", rd->n_tok);
-    json_end(&w);
+    reading_usage(&w, rd);
     json_end(&w);
 }
 

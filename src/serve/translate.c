@@ -36,7 +36,8 @@ void write_text_part(struct json_writer *w, const char *s, size_t n)
     json_end(w);
 }
 
-void write_function(struct json_writer *w, struct json tool, struct json schema)
+/* A function as a chat's tools have it; `schema` its parameters. */
+static void write_function(struct json_writer *w, struct json tool, struct json schema)
 {
     static const char *const names[] = {"name", "description", "strict"};
     json_object(w);
@@ -49,6 +50,51 @@ void write_function(struct json_writer *w, struct json tool, struct json schema)
     if (json_type(schema) > JSON_NULL) json_key_copy(w, "parameters", schema, "{}");
     json_end(w);
     json_end(w);
+}
+
+bool write_tools(struct json_writer *w, struct json tools, const struct tool_kind *kind,
+                 struct refusal *r)
+{
+    struct json_iter it = json_iter(tools);
+    struct json tool;
+    if (json_type(tools) != JSON_ARRAY)
+        return refuse(r, REFUSAL_VALUE, "tools", "tools: it is %s; give an array",
+                      json_type_name(tools));
+    json_key(w, "tools");
+    json_array(w);
+    while (json_next(&it, NULL, NULL, &tool)) {
+        const char *type = kind->fallback;
+        json_str(json_get(tool, "type"), &type, NULL);
+        if (strcmp(type, kind->type) != 0)
+            return refuse(r, REFUSAL_UNSUPPORTED, "tools",
+                          "tools: one of type \"%.40s\"; this server has %s", type, kind->only);
+        write_function(w, tool, json_get(tool, kind->schema));
+    }
+    json_end(w);
+    return true;
+}
+
+bool write_format(struct json_writer *w, const char *name, struct json config,
+                  void (*schema)(struct json_writer *w, struct json format), struct refusal *r)
+{
+    const struct json format = json_get(config, "format");
+    if (json_type(config) != JSON_OBJECT)
+        return refuse(r, REFUSAL_VALUE, name, "%s: it is %s; give an object", name,
+                      json_type_name(config));
+    if (json_type(format) <= JSON_NULL) return true;
+    json_key(w, "response_format");
+    if (!json_is_word(json_get(format, "type"), "json_schema")) {
+        json_copy(w, format);
+        return true;
+    }
+    json_object(w);
+    json_key_cstring(w, "type", "json_schema");
+    json_key(w, "json_schema");
+    json_object(w);
+    schema(w, format);
+    json_end(w);
+    json_end(w);
+    return true;
 }
 
 void write_choice(struct json_writer *w, struct json name)

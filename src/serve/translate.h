@@ -58,8 +58,19 @@ void shape_rename(const struct shape *s, const struct translation *t, struct ref
 void origin_add(struct buf *origins, int32_t from);
 /* {"type":"text","text":...} */
 void write_text_part(struct json_writer *w, const char *s, size_t n);
-/* A function as a chat's tools have it; `schema` its parameters. */
-void write_function(struct json_writer *w, struct json tool, struct json schema);
+/* The key "tools" of a chat: all must be of one type. */
+struct tool_kind {
+    const char *type, *fallback; /* of a tool that does not say */
+    const char *schema;          /* the field with its parameters */
+    const char *only;            /* what this server has, for messages */
+};
+bool write_tools(struct json_writer *w, struct json tools, const struct tool_kind *kind,
+                 struct refusal *r) CRIA_CHECK;
+/* The key "response_format" of a chat, from `format` of the object in the field `name`. `schema`
+ * writes the keys of one with a schema. */
+bool write_format(struct json_writer *w, const char *name, struct json config,
+                  void (*schema)(struct json_writer *w, struct json format),
+                  struct refusal *r) CRIA_CHECK;
 /* The choice of one function by name. */
 void write_choice(struct json_writer *w, struct json name);
 

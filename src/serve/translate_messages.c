@@ -236,27 +236,12 @@ static bool write_input(const struct shape_ask *a, struct json_writer *w, struct
 
 /* ---- tools ---- */
 
-static bool write_tools(struct json_writer *w, struct json tools, struct refusal *r)
-{
-    struct json_iter it = json_iter(tools);
-    struct json tool;
-    if (json_type(tools) != JSON_ARRAY)
-        return refuse(r, REFUSAL_VALUE, "tools", "tools: it is %s; give an array",
-                      json_type_name(tools));
-    json_key(w, "tools");
-    json_array(w);
-    while (json_next(&it, NULL, NULL, &tool)) {
-        const char *type = "custom";
-        json_str(json_get(tool, "type"), &type, NULL);
-        if (strcmp(type, "custom") != 0)
-            return refuse(r, REFUSAL_UNSUPPORTED, "tools",
-                          "tools: one of type \"%.40s\"; this server has tools of the client only",
-                          type);
-        write_function(w, tool, json_get(tool, "input_schema"));
-    }
-    json_end(w);
-    return true;
-}
+static const struct tool_kind tool_kind = {
+    .type = "custom",
+    .fallback = "custom",
+    .schema = "input_schema",
+    .only = "tools of the client only",
+};
 
 static bool write_tool_choice(struct json_writer *w, struct json choice, struct refusal *r)
 {
@@ -284,27 +269,10 @@ static bool write_tool_choice(struct json_writer *w, struct json choice, struct 
 }
 
 /* Only a schema has an effect; how hard to think has none here. */
-static bool write_format(struct json_writer *w, struct json config, struct refusal *r)
+static void write_schema(struct json_writer *w, struct json format)
 {
-    const struct json format = json_get(config, "format");
-    if (json_type(config) != JSON_OBJECT)
-        return refuse(r, REFUSAL_VALUE, "output_config", "output_config: it is %s; give an object",
-                      json_type_name(config));
-    if (json_type(format) <= JSON_NULL) return true;
-    json_key(w, "response_format");
-    if (!json_is_word(json_get(format, "type"), "json_schema")) {
-        json_copy(w, format);
-        return true;
-    }
-    json_object(w);
-    json_key_cstring(w, "type", "json_schema");
-    json_key(w, "json_schema");
-    json_object(w);
     json_key_cstring(w, "name", "output");
     json_key_copy(w, "schema", json_get(format, "schema"), "null");
-    json_end(w);
-    json_end(w);
-    return true;
 }
 
 static bool write_chat(const struct shape_ask *a, struct json chain, size_t n_left_out,
@@ -312,9 +280,10 @@ static bool write_chat(const struct shape_ask *a, struct json chain, size_t n_le
 {
     (void)chain, (void)n_left_out;
     return write_input(a, w, origins, r) &&
-           (json_type(a->tools) == JSON_NONE || write_tools(w, a->tools, r)) &&
+           (json_type(a->tools) == JSON_NONE || write_tools(w, a->tools, &tool_kind, r)) &&
            (json_type(a->tool_choice) == JSON_NONE || write_tool_choice(w, a->tool_choice, r)) &&
-           (json_type(a->format) == JSON_NONE || write_format(w, a->format, r));
+           (json_type(a->format) == JSON_NONE ||
+            write_format(w, "output_config", a->format, write_schema, r));
 }
 
 /* ---- the table ---- */

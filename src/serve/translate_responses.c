@@ -211,27 +211,12 @@ static bool write_input(const struct shape_ask *a, struct json chain, size_t n_l
 
 /* ---- tools and format ---- */
 
-static bool write_tools(struct json_writer *w, struct json tools, struct refusal *r)
-{
-    struct json_iter it = json_iter(tools);
-    struct json tool;
-    if (json_type(tools) != JSON_ARRAY)
-        return refuse(r, REFUSAL_VALUE, "tools", "tools: it is %s; give an array",
-                      json_type_name(tools));
-    json_key(w, "tools");
-    json_array(w);
-    while (json_next(&it, NULL, NULL, &tool)) {
-        const char *type = "";
-        json_str(json_get(tool, "type"), &type, NULL);
-        if (strcmp(type, "function") != 0)
-            return refuse(r, REFUSAL_UNSUPPORTED, "tools",
-                          "tools: one of type \"%.40s\"; this server has function tools only",
-                          type);
-        write_function(w, tool, json_get(tool, "parameters"));
-    }
-    json_end(w);
-    return true;
-}
+static const struct tool_kind tool_kind = {
+    .type = "function",
+    .fallback = "",
+    .schema = "parameters",
+    .only = "function tools only",
+};
 
 /* A chat has mode and tools one level deeper, and each tool's name, too. */
 static void write_allowed(struct json_writer *w, struct json choice)
@@ -263,29 +248,12 @@ static void write_tool_choice(struct json_writer *w, struct json choice)
         json_copy(w, choice);
 }
 
-static bool write_format(struct json_writer *w, struct json text, struct refusal *r)
+static void write_schema(struct json_writer *w, struct json format)
 {
     static const char *const names[] = {"name", "description", "schema", "strict"};
-    const struct json format = json_get(text, "format");
-    if (json_type(text) != JSON_OBJECT)
-        return refuse(r, REFUSAL_VALUE, "text", "text: it is %s; give an object",
-                      json_type_name(text));
-    if (json_type(format) <= JSON_NULL) return true;
-    json_key(w, "response_format");
-    if (!json_is_word(json_get(format, "type"), "json_schema")) {
-        json_copy(w, format);
-        return true;
-    }
-    json_object(w);
-    json_key_cstring(w, "type", "json_schema");
-    json_key(w, "json_schema");
-    json_object(w);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (json_type(json_get(format, names[i])) != JSON_NONE)
             json_key_copy(w, names[i], json_get(format, names[i]), "null");
-    json_end(w);
-    json_end(w);
-    return true;
 }
 
 static bool write_chat(const struct shape_ask *a, struct json chain, size_t n_left_out,
@@ -297,12 +265,12 @@ static bool write_chat(const struct shape_ask *a, struct json chain, size_t n_le
     json_array(w);
     if (!write_input(a, chain, n_left_out, w, origins, r)) return false;
     json_end(w);
-    if (json_type(a->tools) != JSON_NONE && !write_tools(w, a->tools, r)) return false;
+    if (json_type(a->tools) != JSON_NONE && !write_tools(w, a->tools, &tool_kind, r)) return false;
     if (json_type(a->tool_choice) != JSON_NONE) write_tool_choice(w, a->tool_choice);
     while (json_next(&it, NULL, NULL, &included))
         if (json_is_word(included, "message.output_text.logprobs"))
             json_key_boolean(w, "logprobs", true);
-    return json_type(a->format) == JSON_NONE || write_format(w, a->format, r);
+    return json_type(a->format) == JSON_NONE || write_format(w, "text", a->format, write_schema, r);
 }
 
 /* ---- the table ---- */

@@ -13,6 +13,7 @@
 #define CRIA_SERVE_VAULT_H
 
 #include "base/buf.h"
+#include "serve/errands.h"
 #include "serve/keys.h"
 #include "serve/refusal.h"
 
@@ -35,6 +36,7 @@ enum vault_op {
 };
 
 struct vault_job {
+    struct errand errand; /* the vault's; first */
     enum vault_op op;
     char key[KEY_NAME_BYTES]; /* whose; "": without keys */
     char id[VAULT_ID_BYTES];
@@ -52,7 +54,6 @@ struct vault_job {
     /* Called by vault_take(). */
     void (*done)(struct vault_job *job);
     void *user;
-    struct vault_job *next;
 };
 /* Sets the buffers up; the rest is zero. */
 void vault_job_init(struct vault_job *job, enum vault_op op, const char *key, const char *id);

@@ -194,10 +194,15 @@ static bool do_alone(struct vault_db *db, struct vault_job *job)
     return ok;
 }
 
+static struct vault_job *after(const struct vault_job *job)
+{
+    return (struct vault_job *)job->errand.next;
+}
+
 static bool do_together(struct vault_db *db, struct vault_job *first)
 {
     bool ok = exec(db, "BEGIN IMMEDIATE");
-    for (struct vault_job *job = first; ok && job; job = job->next) {
+    for (struct vault_job *job = first; ok && job; job = after(job)) {
         /* what was asked wrongly (no such id) has written nothing; what failed ends it all */
         const bool is_done = run_job(db, job);
         ok = is_done || refusal_status(job->refusal.kind) < 500;
@@ -209,8 +214,8 @@ static bool do_together(struct vault_db *db, struct vault_job *first)
 
 void vault_db_do(struct vault_db *db, struct vault_job *first)
 {
-    if (first->next && do_together(db, first)) return;
-    for (struct vault_job *job = first; job; job = job->next) {
+    if (after(first) && do_together(db, first)) return;
+    for (struct vault_job *job = first; job; job = after(job)) {
         bool ok = do_alone(db, job);
         for (int i = 0; i < MAX_TRIES && !ok && db->is_full; i++) {
             if (!vault_drop_oldest(db)) break;

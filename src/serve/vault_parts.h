@@ -37,8 +37,9 @@ struct vault_db {
 struct vault_db *vault_db_open(const struct vault_options *opt, struct err *err);
 void vault_db_close(struct vault_db *db); /* NULL is fine */
 
-/* Does the jobs from `first` on (linked by next) in one transaction; if that fails as a whole, each
- * by itself, so that one that cannot be done harms no other. Fills their refusals and results. */
+/* Does the jobs from `first` on (linked by their errands) in one transaction; if that fails as a
+ * whole, each by itself, so that one that cannot be done harms no other. Fills their refusals and
+ * results. */
 void vault_db_do(struct vault_db *db, struct vault_job *first);
 
 /* ---- one statement (vault_db.c) ---- */
