@@ -14,9 +14,11 @@
 #include <ctype.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/json_wide.h"
 #include "base/table.h"
 
 enum { MAX_DEPTH = 64 };
@@ -193,10 +195,28 @@ static bool check_tree(struct json v, int depth, struct refusal *r)
     return true;
 }
 
+/* The same with numbers of any size, where they alone were why it was refused. */
+static struct json_doc *parse_wide(const void *data, size_t n_bytes, struct err *err)
+{
+    struct err wide_err = {0};
+    struct json_doc *d = NULL;
+    char *text = malloc(n_bytes + 1);
+    if (!text) {
+        *err = (struct err){0};
+        err_set(err, ERR_MEMORY, "no memory for the body");
+        return NULL;
+    }
+    memcpy(text, data, n_bytes);
+    if (json_narrow(text, n_bytes)) d = json_parse(text, n_bytes, n_bytes, "the body", &wide_err);
+    free(text);
+    return d;
+}
+
 struct json_doc *body_parse(const void *data, size_t n_bytes, size_t max_bytes, struct refusal *r)
 {
     struct err err = {0};
     struct json_doc *d = json_parse(data, n_bytes, max_bytes, "the body", &err);
+    if (!d && err.code == ERR_FORMAT && n_bytes > 0) d = parse_wide(data, n_bytes, &err);
     if (!d) {
         refuse(r, err.code == ERR_MEMORY ? REFUSAL_SERVER : REFUSAL_JSON, NULL, "%s", err.text);
         return NULL;

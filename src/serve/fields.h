@@ -39,7 +39,8 @@ struct unknown_fields {
 bool fields_read(const struct field *rows, struct json v, void *out, struct unknown_fields *unknown,
                  struct refusal *r) CRIA_CHECK;
 
-/* Parses a request's body: one object, without duplicate keys anywhere, nested at most 64 deep.
+/* Parses a request's body: one object, without duplicate keys anywhere, nested at most 64 deep. A
+ * number beyond 64 bits is a double, which a field for whole numbers refuses by its name.
  * Returns owned (json_free), or NULL and `r` filled. */
 struct json_doc *body_parse(const void *data, size_t n_bytes, size_t max_bytes, struct refusal *r);
 

@@ -15,7 +15,7 @@
 enum { MAX_TOKENIZE_BYTES = 1 << 20 };
 
 struct token_fields {
-    const char *model; /* models.h has looked at it */
+    const char *model; /* "": the model that the request has come to */
     struct json content, tokens;
     bool adds_special, parses_special, wants_pieces;
     struct unknown_fields unknown;
@@ -149,11 +149,15 @@ static void with_tokens(struct exchange *ex, const void *body, size_t n_bytes,
                         const struct field *rows, token_fn *fn)
 {
     struct refusal r = {0};
-    struct token_fields f = {0};
+    struct token_fields f = {.model = ""};
+    struct adapter *adapter = NULL; /* its tokens are the model's */
     struct buf *out = &ex->server->text;
     struct json_doc *d = body_parse(body, n_bytes, MAX_BODY_BYTES, &r);
     buf_clear(out);
-    const bool ok = d && fields_read(rows, json_root(d), &f, &f.unknown, &r) && fn(ex, &f, out, &r);
+    const bool ok = d && fields_read(rows, json_root(d), &f, &f.unknown, &r) &&
+                    server_choose_adapter(ex->server, ex->served, f.model, &adapter, &r) &&
+                    fn(ex, &f, out, &r);
+    adapters_leave(ex->server->adapters, adapter);
     memcpy(ex->figures.unknown, f.unknown.names, sizeof f.unknown.names);
     json_free(d);
     if (ok)

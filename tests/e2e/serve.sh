@@ -124,9 +124,16 @@ done <<'ROWS'
 /v1/completions|{"prompt":"x","best_of":2,"stream":true}|400|unsupported_parameter|'best_of'
 /v1/completions|{"prompt":"x","best_of":2,"n":3}|400|invalid_value|'best_of'
 /v1/completions|{"prompt":"x","best_of":200}|400|invalid_value|'best_of'
+/v1/chat/completions|{"messages":[{"role":"user","content":"x"}],"seed":1e999}|400|invalid_value|'seed'
+/v1/chat/completions|{"messages":[{"role":"user","content":"x"}],"n":99999999999999999999}|400|invalid_value|'n'
+/v1/chat/completions|{"messages":[{"role":"user","content":"x"}],"temperature":1e999}|400|invalid_value|'temperature'
 /tokenize|{"content":7}|400|invalid_value|'content'
+/tokenize|{"content":"x","model":"gpt-4o"}|404|model_not_found|'model'
+/detokenize|{"tokens":[1],"model":"gpt-4o"}|404|model_not_found|'model'
 /detokenize|{"tokens":[1,99999999]}|400|invalid_value|'tokens'
 ROWS
+post /tokenize '{"content":"Hello, world!","some_id":123456789012345678901234567890,"other":[-1e999]}' && [ "$status" = 200 ] && py 'd["count"] == 4'
+say $? "a number of any size in an unknown field is no matter"
 python3 -c 'print("{\"messages\":" + "[" * 200 + "]" * 200 + "}")' > "$dir/deep"
 post /v1/chat/completions "@$dir/deep" && [ "$status" = 400 ] && py 'd["error"]["code"] == "invalid_json"'
 say $? "refuses deep nesting"

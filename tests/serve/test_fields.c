@@ -86,7 +86,7 @@ static const struct field_case {
     {"{\"x\":1,\"x\":1}",                   REFUSAL_JSON,        ""},
     {"{\"x\":1,\"\\u0078\":1}",             REFUSAL_JSON,        ""},
     {"{\"any\":[[{\"a\":1,\"a\":1}]]}",     REFUSAL_JSON,        ""},
-    {"{\"x\":1e999}",                       REFUSAL_JSON,        ""},
+    {"{\"x\":1e999}",                       REFUSAL_VALUE,        "x"},
     /* clang-format on */
 };
 
@@ -126,6 +126,31 @@ static void test_values_arrive(void **state)
     assert_true(f.x == 0.5f && f.n == 42 && f.big == -7 && f.flag && f.other == 1);
     assert_string_equal(f.s, "abc");
     json_free(d);
+}
+
+/* Numbers of any size: a field that is not known may have one, a known one says its range. */
+static void test_numbers_of_any_size(void **state)
+{
+    static const struct {
+        const char *body, *field;
+        enum refusal_kind kind;
+    } bodies[] = {
+        {"{\"any\":123456789012345678901234567890,\"n\":2}", "", REFUSAL_NONE},
+        {"{\"any\":[{\"x\":-1e999}]}", "", REFUSAL_NONE},
+        {"{\"n\":18446744073709551616}", "n", REFUSAL_VALUE},
+        {"{\"big\":18446744073709551616}", "big", REFUSAL_VALUE},
+        {"{\"x\":1e999}", "x", REFUSAL_VALUE},
+        {"{\"any\":1e999,}", "", REFUSAL_JSON},
+        {"{\"any\":01}", "", REFUSAL_JSON},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
+        struct refusal r = {0};
+        struct filled f = {0};
+        if (read_body(bodies[i].body, strlen(bodies[i].body), &f, &r) != bodies[i].kind ||
+            strcmp(r.field, bodies[i].field) != 0)
+            fail_msg("%s: kind %d, field \"%s\": %s", bodies[i].body, (int)r.kind, r.field, r.text);
+    }
 }
 
 static void test_unknown_names_are_safe_in_a_log(void **state)
@@ -168,6 +193,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_kind_has_its_range),
         cmocka_unit_test(test_values_arrive),
+        cmocka_unit_test(test_numbers_of_any_size),
         cmocka_unit_test(test_unknown_names_are_safe_in_a_log),
         cmocka_unit_test(test_depth_is_bounded),
     };
