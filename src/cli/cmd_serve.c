@@ -109,6 +109,7 @@ static int serve_command(const struct args *a, struct err *err)
         .keys = args_str(a, "keys"),
         .store = args_str(a, "store"),
         .index = args_str(a, "index"),
+        .index_mb = (int)args_int(a, "index-writable"),
         .store_mb = (int)args_int(a, "store-mb"),
         .store_days = (int)args_int(a, "store-days"),
         .lora_dir = args_str(a, "lora-dir"),
@@ -159,6 +160,7 @@ static const struct option options[] = {
     {"store-mb",   0,  "MB",        OPT_INT,  1,  1000000, "1000",    NULL,   false, "most it may take; when it is full, the responses used longest ago go"},
     {"store-days", 0,  "DAYS",      OPT_INT,  0,  36500, "30",        NULL,   false, "responses that nobody used for so long go; 0: never"},
     {"index",      0,  "DB",        OPT_FILE, 0,  0,     NULL,        NULL,   false, "documents (cria index) that answers cite where a request has \"sources\""},
+    {"index-writable", 0, "MB",     OPT_INT,  0,  1000000, "0",       NULL,   false, "let who may ask add documents to DB (/v1/index) until it takes so much; 0: nobody may"},
     {"tls-cert",   0,  "FILE",      OPT_FILE, 0,  0,     NULL,        NULL,   false, "certificate chain (PEM): serve https; read again on SIGHUP"},
     {"tls-key",    0,  "FILE",      OPT_FILE, 0,  0,     NULL,        NULL,   false, "its private key (PEM)"},
     {"cors",       0,  "ORIGIN",    OPT_STR,  0,  0,     NULL,        NULL,   true,  "web page that may ask, as https://example.org; *: all; without it only pages of this server"},
@@ -179,7 +181,8 @@ const struct command cmd_serve = {
     .details =
         "Answers /v1/chat/completions, /v1/completions, /v1/responses, /v1/messages, "
         "/v1/embeddings, /v1/rerank, /v1/models, /v1/load_lora_adapter, /health, /metrics, "
-        "/tokenize, /detokenize and /openapi.json, with --store /chats and with --index /passages. "
+        "/tokenize, /detokenize and /openapi.json, with --store /chats, with --index /passages and "
+        "with --index-writable /index. "
         "Requests share "
         "one batch, and prompts "
         "that begin alike share their beginning.\n\n"

@@ -44,4 +44,22 @@ struct index_page {
 bool index_page(struct store *s, const struct index_page *p, struct index_stats *stats,
                 struct err *err) CRIA_CHECK;
 
+/* Documents that were sent: their names in the index begin so. */
+#define INDEX_UPLOAD_PREFIX "upload:/"
+#define INDEX_UPLOAD_MAX_NAME 200
+
+struct index_uploaded {
+    enum { INDEX_ADDED, INDEX_CHANGED, INDEX_SAME } change;
+    int64_t document; /* its id */
+    int64_t n_chunks;
+    bool is_refused; /* it failed by the document's own fault, and the index is as it was */
+};
+
+/* ERR_USAGE, saying what a name may be. */
+bool index_upload_name(const char *name, struct err *err) CRIA_CHECK;
+/* Puts the document in place of the one that was sent under its name, in a transaction of its own.
+ * A failure that is not the document's own may leave a transaction open: close the store. */
+bool index_upload(struct store *s, const char *name, const uint8_t *data, size_t n_bytes,
+                  struct index_uploaded *out, struct err *err) CRIA_CHECK;
+
 #endif

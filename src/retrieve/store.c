@@ -316,7 +316,8 @@ bool store_remove_root(struct store *s, const char *root, struct err *err)
     if (!store_pass(s, err) || !store_sweep(s, root, &n_removed, err) ||
         !run_text(s, "DELETE FROM roots WHERE root = ?1", root, NULL, err))
         return false;
-    return sqlite3_changes(s->db) > 0 ||
+    /* what was sent is no source, but has documents */
+    return n_removed > 0 || sqlite3_changes(s->db) > 0 ||
            err_set(err, ERR_USAGE, "%s: nothing of that name was indexed; see --list", root);
 }
 

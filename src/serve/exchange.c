@@ -265,6 +265,7 @@ void exchange_abandon(struct exchange *ex)
     if (ex->reading) reading_abandon(ex->reading);
     if (ex->adapter_job) adapters_abandon(ex->adapter_job);
     if (ex->lookup) lookup_abandon(ex->lookup);
+    if (ex->upload) upload_abandon(ex->upload);
     finish(ex);
     if (!evhttp_request_get_connection(req)) evhttp_request_free(req);
 }

@@ -75,6 +75,12 @@ static void handle_passage(struct exchange *ex, const char *rest, struct body b)
     library_passage(ex, rest);
 }
 
+static void handle_index(struct exchange *ex, const char *rest, struct body b)
+{
+    (void)rest;
+    upload_begin(ex, b.data, b.n);
+}
+
 static void handle_messages(struct exchange *ex, const char *rest, struct body b)
 {
     (void)rest;
@@ -182,6 +188,7 @@ static void handle_models(struct exchange *ex, const char *rest, struct body b)
     json_object(&w);
     json_key_boolean(&w, "chats", s->opt->store != NULL);
     json_key_boolean(&w, "sources", s->library != NULL);
+    json_key_boolean(&w, "uploads", s->uploads != NULL);
     json_end(&w);
     json_end(&w);
     exchange_reply(ex, 200, JSON_TYPE, out);
@@ -296,6 +303,7 @@ const struct route routes[] = {
     {"/chats/",                EVHTTP_REQ_GET,      "GET, PUT, DELETE, OPTIONS", true, false, false, REFUSAL_OPENAI, handle_one_chat},
     {"/chats/",                EVHTTP_REQ_PUT,      "GET, PUT, DELETE, OPTIONS", true, false, false, REFUSAL_OPENAI, handle_one_chat},
     {"/chats/",                EVHTTP_REQ_DELETE,   "GET, PUT, DELETE, OPTIONS", true, false, false, REFUSAL_OPENAI, handle_one_chat},
+    {"/index",                 EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  false, REFUSAL_OPENAI,    handle_index},
     {"/passages/",             EVHTTP_REQ_GET,      "GET, OPTIONS",         true,  false, false, REFUSAL_OPENAI,    handle_passage},
     {"/health",                EVHTTP_REQ_GET,      "GET, OPTIONS",         false, false, false, REFUSAL_OPENAI,    handle_health},
     {"/metrics",               EVHTTP_REQ_GET,      "GET, OPTIONS",         true,  false, false, REFUSAL_OPENAI,    handle_metrics},

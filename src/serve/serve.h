@@ -48,6 +48,7 @@ struct serve_options {
     int32_t max_queue;    /* requests that may wait for a place, >= 0 */
     int store_mb;         /* most the store may take */
     const char *index;    /* documents that answers may cite; NULL: none */
+    int index_mb;         /* clients may add to them until they take so much; 0: they may not */
     int store_days;       /* responses that nobody used for so long go; 0: never */
     int drain_s;          /* how long open answers may go on after SIGTERM */
     bool has_json_logs;   /* a JSON object a request instead of words */

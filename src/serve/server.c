@@ -312,6 +312,13 @@ static void on_found(evutil_socket_t fd, short what, void *arg)
     library_take(s->library);
 }
 
+static void on_added(evutil_socket_t fd, short what, void *arg)
+{
+    struct server *s = arg;
+    (void)fd, (void)what;
+    uploads_take(s->uploads);
+}
+
 /* ---- life ---- */
 
 static void fill_host_rule(struct server *s)
@@ -338,7 +345,11 @@ static bool open_files(struct server *s, struct err *err)
         .keep_s = (int64_t)o->store_days * 86400,
     };
     if (!(s->vault = vault_open(&kept, err))) return false;
+    if (o->index_mb > 0 && !o->index)
+        return err_set(err, ERR_USAGE, "--index-writable is about an index; give --index");
     if (o->index && !(s->library = library_open(o->index, err))) return false;
+    const uint64_t most = (uint64_t)o->index_mb * 1000000;
+    if (most && !(s->uploads = uploads_new(o->index, most, err))) return false;
     return !o->tls_cert || (s->tls = tls_new(o->tls_cert, o->tls_key, err)) != NULL;
 }
 
@@ -373,12 +384,14 @@ static bool make_loop(struct server *s, struct err *err)
     s->on_kept = add_event(s, vault_fd(s->vault), EV_READ | EV_PERSIST, on_kept, NULL);
     if (s->library)
         s->on_found = add_event(s, library_fd(s->library), EV_READ | EV_PERSIST, on_found, NULL);
+    if (s->uploads)
+        s->on_added = add_event(s, uploads_fd(s->uploads), EV_READ | EV_PERSIST, on_added, NULL);
     s->on_adapter = add_event(s, adapters_fd(s->adapters), EV_READ | EV_PERSIST, on_adapter, NULL);
     s->on_term = add_event(s, SIGTERM, EV_SIGNAL | EV_PERSIST, on_signal, NULL);
     s->on_int = add_event(s, SIGINT, EV_SIGNAL | EV_PERSIST, on_signal, NULL);
     s->on_hup = add_event(s, SIGHUP, EV_SIGNAL | EV_PERSIST, on_hangup, NULL);
-    return (s->tick && s->compiled && s->on_kept && !s->library == !s->on_found && s->on_adapter &&
-            s->on_term && s->on_int && s->on_hup) ||
+    return (s->tick && s->compiled && s->on_kept && !s->library == !s->on_found &&
+            !s->uploads == !s->on_added && s->on_adapter && s->on_term && s->on_int && s->on_hup) ||
            err_set(err, ERR_MEMORY, "no memory for the server");
 }
 
@@ -423,6 +436,8 @@ static void release(struct server *s)
     vault_close(s->vault);
     library_close(s->library);
     s->library = NULL;
+    uploads_free(s->uploads);
+    s->uploads = NULL;
     if (s->adapters) adapters_stop(s->adapters);
     generation_free_all(s);
     reading_free_all(s);
@@ -435,6 +450,7 @@ static void release(struct server *s)
     free_event(s->compiled);
     free_event(s->on_kept);
     free_event(s->on_found);
+    free_event(s->on_added);
     free_event(s->on_adapter);
     free_event(s->on_term);
     free_event(s->on_int);

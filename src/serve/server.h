@@ -24,6 +24,7 @@
 #include "serve/http_check.h"
 #include "serve/keys.h"
 #include "serve/library.h"
+#include "serve/upload.h"
 #include "serve/metrics.h"
 #include "serve/models.h"
 #include "serve/notify.h"
@@ -62,7 +63,8 @@ struct server {
     struct event_base *base;
     struct evhttp *http;
     struct evconnlistener *listener;
-    struct event *tick, *compiled, *on_kept, *on_found, *on_adapter, *on_term, *on_int, *on_hup;
+    struct event *tick, *compiled, *on_kept, *on_found, *on_added, *on_adapter, *on_term, *on_int,
+        *on_hup;
     struct tls *tls; /* NULL: plain */
     struct host_rule host_rule;
 
@@ -72,6 +74,7 @@ struct server {
     struct notify notify;
     struct vault *vault;
     struct library *library; /* NULL: no index */
+    struct uploads *uploads; /* NULL: nobody may add to it */
     struct metrics metrics;
     struct evbuffer *out; /* for one chunk or body at a time */
     struct buf text;      /* the same, while it is written */
@@ -167,6 +170,7 @@ struct exchange {
     struct reading *reading;
     struct adapter_job *adapter_job;
     struct lookup *lookup;
+    struct upload *upload;
     /* for the log */
     struct exchange_figures {
         int32_t n_prompt, n_cached, n_same, n_generated;

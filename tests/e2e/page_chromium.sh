@@ -17,7 +17,7 @@ printf '# The mill museum\n\nThe mill beside the bridge ground corn until 1911. 
 shared=$!
 INDEX=$dir/town.db
 export INDEX
-"$CRIA" serve -m "$model" --port 0 -c 2048 --index "$INDEX" 2> "$dir/server.err" &
+"$CRIA" serve -m "$model" --port 0 -c 2048 --index "$INDEX" --index-writable 50 2> "$dir/server.err" &
 pid=$!
 trap 'kill $pid $shared 2> /dev/null; rm -rf "$dir"' EXIT
 for _ in $(seq 300); do grep -q '^listening on' "$dir/server.err" && grep -q '^listening on' "$dir/shared.err" && break; sleep 0.1; done

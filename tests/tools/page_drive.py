@@ -312,6 +312,25 @@ if os.environ.get("INDEX"):
         return [el.querySelectorAll('sup').length, el.querySelectorAll('code sup, img').length, el.textContent]""")
     say(evil[0] == 1 and evil[1] == 0 and "[2]" in evil[2] and js("return window.hacked") is None, "hostile sources from a file are text", evil)
 
+    # documents: chosen, and dropped
+    say(until(lambda: el("add-document").is_displayed(), 5), "a server whose index may be written offers to add documents")
+    with tempfile.NamedTemporaryFile("w", suffix=".md", prefix="ferry") as f:
+        f.write("# The ferry\n\nThe ferry over the Tamar sails every hour until 1962.\n")
+        f.flush()
+        js("document.getElementById('document-file').hidden = false")
+        el("document-file").send_keys(f.name)
+        say(until(lambda: "is a source now" in el("toast").text, 20), "a chosen file becomes a source", el("toast").text)
+        js("document.getElementById('document-file').hidden = true")
+    drop = lambda name, text: js("""const t = new DataTransfer(); t.items.add(new File([arguments[1]], arguments[0]));
+        for (const type of ['dragover', 'drop']) document.getElementById('messages').dispatchEvent(new DragEvent(type, { dataTransfer: t, bubbles: true, cancelable: true }));""", name, text)
+    drop("weir.md", "# The weir\n\nThe weir at Gunnislake was raised in 1801.\n")
+    say(until(lambda: "weir.md is a source now" in el("toast").text, 20), "a dropped file does, too", el("toast").text)
+    drop("none.bin", "\0\0\0\0")
+    say(until(lambda: "none.bin" in el("toast").text and "nothing here reads it" in el("toast").text, 20), "one that cannot be read is refused in words", el("toast").text)
+    js("document.getElementById('new-chat').click()")
+    type_and_send("When was the weir at Gunnislake raised?")
+    say(until(lambda: is_idle() and "The weir" in text_of(".sources button")), "and the next answer cites it", [a.text for a in articles()])
+
 # ---- chats that the server keeps ----
 if os.environ.get("SHARED"):
     shared = os.environ["SHARED"]

@@ -54,6 +54,20 @@ export async function readPassage(id, key) {
   return { text: String(passage.text) };
 }
 
+const MAX_DOCUMENT_BYTES = 8 << 20; /* of a request's body */
+
+/* A file into the index, in place of the one that was sent under its name. */
+export async function addDocument(name, file, key) {
+  if (file.size > MAX_DOCUMENT_BYTES) throw new Fault("it has more than 8 MB", 413);
+  const words = { 413: "it is too large for this server", 429: "the server is busy with other documents; try again later", 507: "the index is full" };
+  try {
+    const options = { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" } };
+    return await (await ask(`v1/index?name=${encodeURIComponent(name.toWellFormed())}`, key, options)).json();
+  } catch (e) {
+    throw e instanceof Fault && words[e.status] ? new Fault(words[e.status], e.status) : e;
+  }
+}
+
 /* ---- chats that the server keeps ---- */
 
 /* { id, title, updated, version } of each that has the words, newest first. */

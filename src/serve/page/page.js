@@ -9,6 +9,7 @@
  * the server is asked (api.js). Begin reading at start().
  */
 import { listModels, streamChat } from "./api.js";
+import { wireDocuments } from "./documents.js";
 import { showSource, sourceOf } from "./sources.js";
 import * as store from "./store.js";
 import { addNode, cleanChat, newChat, pathTo, showBranch, siblings } from "./tree.js";
@@ -394,6 +395,11 @@ function toggleSources() {
   announce(settings.usesSources ? "Answers come from the documents of this server" : "Answers come from the model alone");
 }
 
+/* A document was added: who adds one means to ask about it. */
+function onDocument() {
+  if (!settings.usesSources) toggleSources();
+}
+
 function applyTheme() {
   if (settings.theme) document.documentElement.dataset.theme = settings.theme;
   else delete document.documentElement.dataset.theme;
@@ -405,6 +411,7 @@ async function loadModels() {
     const models = list.models;
     features = list.features;
     $("use-sources").hidden = !features.sources;
+    $("add-document").hidden = !features.uploads;
     $("model").replaceChildren(...models.map((m) => Object.assign(make("option", "", m.name), { value: m.id })));
     if (models.some((m) => m.id === settings.model)) $("model").value = settings.model;
     $("hint-model").textContent = `${$("model").selectedOptions[0]?.textContent ?? "The model"} answers, on this server.`;
@@ -515,6 +522,7 @@ function wireRest() {
   on("input", "keydown", onInputKey);
   on("stop", "click", stop);
   on("use-sources", "click", toggleSources);
+  wireDocuments({ isOn: () => Boolean(features.uploads), key: () => settings.key, onAdded: onDocument });
   on("close-source", "click", () => $("source").close());
   on("messages", "click", onMessageClick);
   on("messages", "keydown", onEditKey);
