@@ -69,6 +69,18 @@ static void handle_one_chat(struct exchange *ex, const char *rest, struct body b
     chats_one(ex, rest, b.data, b.n);
 }
 
+static void handle_share(struct exchange *ex, const char *rest, struct body b)
+{
+    (void)b;
+    shares_of_chat(ex, rest);
+}
+
+static void handle_shared(struct exchange *ex, const char *rest, struct body b)
+{
+    (void)b;
+    shares_read(ex, rest);
+}
+
 static void handle_passage(struct exchange *ex, const char *rest, struct body b)
 {
     (void)b;
@@ -189,6 +201,7 @@ static void handle_models(struct exchange *ex, const char *rest, struct body b)
     json_key_boolean(&w, "chats", s->opt->store != NULL);
     json_key_boolean(&w, "sources", s->library != NULL);
     json_key_boolean(&w, "uploads", s->uploads != NULL);
+    json_key_boolean(&w, "shares", s->opt->is_sharing);
     json_end(&w);
     json_end(&w);
     exchange_reply(ex, 200, JSON_TYPE, out);
@@ -300,6 +313,10 @@ const struct route routes[] = {
     {"/tokenize",              EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  true,  REFUSAL_OPENAI,    handle_tokenize},
     {"/detokenize",            EVHTTP_REQ_POST,     "POST, OPTIONS",        true,  true,  true,  REFUSAL_OPENAI,    handle_detokenize},
     {"/chats",                 EVHTTP_REQ_GET,      "GET, OPTIONS",         true,  false, false, REFUSAL_OPENAI,    handle_chats},
+    {"/chats/*/share",         EVHTTP_REQ_GET,      "GET, POST, DELETE, OPTIONS", true, false, false, REFUSAL_OPENAI, handle_share},
+    {"/chats/*/share",         EVHTTP_REQ_POST,     "GET, POST, DELETE, OPTIONS", true, false, false, REFUSAL_OPENAI, handle_share},
+    {"/chats/*/share",         EVHTTP_REQ_DELETE,   "GET, POST, DELETE, OPTIONS", true, false, false, REFUSAL_OPENAI, handle_share},
+    {"/shared/",               EVHTTP_REQ_GET,      "GET, OPTIONS",         false, false, false, REFUSAL_OPENAI,    handle_shared},
     {"/chats/",                EVHTTP_REQ_GET,      "GET, PUT, DELETE, OPTIONS", true, false, false, REFUSAL_OPENAI, handle_one_chat},
     {"/chats/",                EVHTTP_REQ_PUT,      "GET, PUT, DELETE, OPTIONS", true, false, false, REFUSAL_OPENAI, handle_one_chat},
     {"/chats/",                EVHTTP_REQ_DELETE,   "GET, PUT, DELETE, OPTIONS", true, false, false, REFUSAL_OPENAI, handle_one_chat},

@@ -46,6 +46,7 @@ struct serve_options {
     bool is_insecure;     /* a public address without keys is allowed */
     enum pooling pooling; /* how /v1/embeddings makes one vector of a text's states */
     int32_t max_queue;    /* requests that may wait for a place, >= 0 */
+    bool is_sharing;      /* owners of chats may make links to them, which need no key */
     int store_mb;         /* most the store may take */
     const char *index;    /* documents that answers may cite; NULL: none */
     int index_mb;         /* clients may add to them until they take so much; 0: they may not */

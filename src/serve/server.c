@@ -338,6 +338,8 @@ static bool open_files(struct server *s, struct err *err)
     const struct serve_options *o = s->opt;
     if (!o->tls_cert != !o->tls_key)
         return err_set(err, ERR_USAGE, "--tls-cert and --tls-key go together; give both");
+    if (o->is_sharing && !o->store)
+        return err_set(err, ERR_USAGE, "--share is about chats that are kept; give --store");
     if (o->keys && !(s->keys = keys_open(o->keys, err))) return false;
     const struct vault_options kept = {
         .path = o->store,

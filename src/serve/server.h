@@ -216,6 +216,12 @@ void chats_list(struct exchange *ex);
 /* GET, PUT and DELETE of /chats/ID. */
 void chats_one(struct exchange *ex, const char *path, const void *body, size_t n_bytes);
 
+/* ---- shares.c ---- */
+/* GET, POST and DELETE of /chats/ID/share. */
+void shares_of_chat(struct exchange *ex, const char *path);
+/* GET of /shared/TOKEN. */
+void shares_read(struct exchange *ex, const char *path);
+
 /* ---- reading.c ---- */
 struct reading_kind;
 extern const struct reading_kind reading_embeddings, reading_rerank;

@@ -27,11 +27,15 @@ enum vault_op {
     VAULT_GET_RESPONSE,    /* id -> doc */
     VAULT_GET_INPUT,       /* id -> doc: the items that this response was asked with */
     VAULT_DELETE_RESPONSE, /* id */
-    VAULT_GET_CHAIN,   /* id -> doc: an array of the items of all turns up to it, oldest first */
-    VAULT_PUT_CHAT,    /* id, expects, title, text (what a search finds), doc -> version */
-    VAULT_GET_CHAT,    /* id -> doc, version */
-    VAULT_DELETE_CHAT, /* id, expects */
-    VAULT_LIST_CHATS,  /* text: words to look for, limit, offset -> doc: a list */
+    VAULT_GET_CHAIN,    /* id -> doc: an array of the items of all turns up to it, oldest first */
+    VAULT_PUT_CHAT,     /* id, expects, title, text (what a search finds), doc -> version */
+    VAULT_GET_CHAT,     /* id -> doc, version */
+    VAULT_DELETE_CHAT,  /* id, expects */
+    VAULT_LIST_CHATS,   /* text: words to look for, limit, offset -> doc: a list */
+    VAULT_PUT_SHARE,    /* id, previous: a new token -> previous: the chat's token, doc: the copy */
+    VAULT_GET_SHARE,    /* id -> previous: the chat's token */
+    VAULT_DELETE_SHARE, /* id */
+    VAULT_READ_SHARE,   /* id: a token, whosever -> doc */
     N_VAULT_OPS,
 };
 

@@ -132,7 +132,11 @@ bool vault_delete_chat(struct vault_db *db, struct vault_job *job)
     if (!check_version(job, &row)) return false;
     sqlite3_bind_int64(vault_fresh(db, DELETE_CHAT), 1, row.n);
     sqlite3_bind_int64(vault_fresh(db, DELETE_CHAT_TEXT), 1, row.n);
-    return vault_run(db, DELETE_CHAT, job) && vault_run(db, DELETE_CHAT_TEXT, job);
+    sqlite3_stmt *share = vault_fresh(db, DELETE_SHARE); /* its link shows nothing any more */
+    vault_bind_text(share, 1, job->key);
+    vault_bind_text(share, 2, job->id);
+    return vault_run(db, DELETE_CHAT, job) && vault_run(db, DELETE_CHAT_TEXT, job) &&
+           vault_run(db, DELETE_SHARE, job);
 }
 
 static size_t count_chars(const char *s, size_t n)

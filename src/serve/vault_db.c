@@ -44,11 +44,15 @@
 
 enum {
     APPLICATION_ID = 0x43726961, /* "Cria" */
-    SCHEMA_VERSION = 2,
+    SCHEMA_VERSION = 3,
     PAGE_BYTES = 4096,
     BUSY_MS = 5000, /* for another server on the same file */
     MAX_TRIES = 12, /* times an eighth of the responses goes for one job */
 };
+
+#define SHARE_TABLE                                                                                \
+    "CREATE TABLE share(key TEXT NOT NULL, chat TEXT NOT NULL, token TEXT NOT NULL UNIQUE,"        \
+    " doc BLOB NOT NULL, PRIMARY KEY(key, chat))"
 
 static const char schema[] =
     "CREATE TABLE response(id TEXT PRIMARY KEY, key TEXT NOT NULL, previous TEXT NOT NULL,"
@@ -58,11 +62,12 @@ static const char schema[] =
     " updated INTEGER NOT NULL, n_bytes INTEGER NOT NULL, title TEXT NOT NULL, doc BLOB NOT NULL,"
     " version INTEGER NOT NULL DEFAULT 1, UNIQUE(key, id));"
     "CREATE INDEX chat_size ON chat(key, updated, n_bytes);"
-    "CREATE VIRTUAL TABLE chat_text USING fts5(text, tokenize='trigram');";
+    "CREATE VIRTUAL TABLE chat_text USING fts5(text, tokenize='trigram');" SHARE_TABLE;
 
 /* upgrades[v]: from schema v to v + 1. */
 static const char *const upgrades[SCHEMA_VERSION] = {
     [1] = "ALTER TABLE chat ADD COLUMN version INTEGER NOT NULL DEFAULT 1",
+    [2] = SHARE_TABLE,
 };
 
 static const char *const sql[N_STATEMENTS] = {
@@ -93,6 +98,11 @@ static const char *const sql[N_STATEMENTS] = {
                    " JOIN chat_text t ON t.rowid = c.n WHERE c.key = ?1"
                    " AND instr(lower(t.text), lower(?4)) ORDER BY c.updated DESC, c.n DESC"
                    " LIMIT ?2 OFFSET ?3",
+    [PUT_SHARE] = "INSERT INTO share(key, chat, token, doc) VALUES(?1, ?2, ?3, ?4)"
+                  " ON CONFLICT(key, chat) DO UPDATE SET doc = ?4 RETURNING token",
+    [GET_SHARE] = "SELECT token FROM share WHERE key = ?1 AND chat = ?2",
+    [READ_SHARE] = "SELECT doc FROM share WHERE token = ?1",
+    [DELETE_SHARE] = "DELETE FROM share WHERE key = ?1 AND chat = ?2 RETURNING token",
 };
 
 /* ---- one statement ---- */
@@ -166,6 +176,10 @@ static const struct op {
     [VAULT_GET_CHAT]        = {vault_get_chat,        false, true},
     [VAULT_DELETE_CHAT]     = {vault_delete_chat,     true,  false},
     [VAULT_LIST_CHATS]      = {vault_list_chats,      false, true},
+    [VAULT_PUT_SHARE]       = {vault_put_share,       true,  true},
+    [VAULT_GET_SHARE]       = {vault_get_share,       false, false},
+    [VAULT_DELETE_SHARE]    = {vault_delete_share,    true,  false},
+    [VAULT_READ_SHARE]      = {vault_read_share,      false, true},
     /* clang-format on */
 };
 static_assert(ARRAY_LEN(ops) == N_VAULT_OPS, "a row an operation");

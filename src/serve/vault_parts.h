@@ -23,6 +23,10 @@ enum statement {
     LIST_CHATS,
     MATCH_CHATS,
     SCAN_CHATS,
+    PUT_SHARE,
+    GET_SHARE,
+    READ_SHARE,
+    DELETE_SHARE,
     N_STATEMENTS,
 };
 
@@ -70,5 +74,10 @@ bool vault_put_chat(struct vault_db *db, struct vault_job *job);
 bool vault_get_chat(struct vault_db *db, struct vault_job *job);
 bool vault_delete_chat(struct vault_db *db, struct vault_job *job);
 bool vault_list_chats(struct vault_db *db, struct vault_job *job);
+/* vault_shares.c */
+bool vault_put_share(struct vault_db *db, struct vault_job *job);
+bool vault_get_share(struct vault_db *db, struct vault_job *job);
+bool vault_delete_share(struct vault_db *db, struct vault_job *job);
+bool vault_read_share(struct vault_db *db, struct vault_job *job);
 
 #endif

@@ -13,7 +13,7 @@ mkdir "$dir/town"
 printf '# The old bridge\n\nThe old bridge over the Tamar was built in 1874 by the Northern Railway. It has five arches and is 120 metres long.\n' > "$dir/town/bridge.md"
 printf '# The mill museum\n\nThe mill beside the bridge ground corn until 1911. It has been a museum since 1985, and is open from April to October.\n' > "$dir/town/mill.md"
 "$CRIA" index -q "$dir/town.db" "$dir/town"
-"$CRIA" serve -m "$model" --port 0 -c 1024 --store "$dir/store.db" 2> "$dir/shared.err" &
+"$CRIA" serve -m "$model" --port 0 -c 1024 --store "$dir/store.db" --share 2> "$dir/shared.err" &
 shared=$!
 INDEX=$dir/town.db
 export INDEX

@@ -343,6 +343,98 @@ static void test_unused_responses_go(void **state)
     vault_close(s);
 }
 
+/* ---- shares ---- */
+
+static const char *share(struct vault *s, enum vault_op op, const char *key, const char *id,
+                         const char *token)
+{
+    static char text[200];
+    struct vault_job job;
+    vault_job_init(&job, op, key, id);
+    snprintf(job.previous, sizeof job.previous, "%s", token);
+    const enum refusal_kind kind = ask(s, &job);
+    if (kind)
+        snprintf(text, sizeof text, "!%d", (int)kind);
+    else
+        snprintf(text, sizeof text, "%s", job.previous);
+    vault_job_release(&job);
+    return text;
+}
+
+static enum refusal_kind put_tree(struct vault *s, const char *key, const char *id, const char *doc)
+{
+    struct vault_job job;
+    vault_job_init(&job, VAULT_PUT_CHAT, key, id);
+    buf_puts(&job.doc, doc);
+    job.expects = VAULT_ANY_VERSION;
+    const enum refusal_kind kind = ask(s, &job);
+    vault_job_release(&job);
+    return kind;
+}
+
+static const char tree[] =
+    "{\"id\":\"c\",\"title\":\"T\",\"leaf\":\"%s\",\"nodes\":{"
+    "\"b\":{\"id\":\"b\",\"parent\":\"a\",\"role\":\"assistant\",\"content\":\"old\"},"
+    "\"a\":{\"id\":\"a\",\"parent\":null,\"role\":\"user\",\"content\":\"hi\"},"
+    "\"d\":{\"id\":\"d\",\"parent\":\"a\",\"role\":\"assistant\",\"content\":\"new\",\"sources\":"
+    "[{\"number\":1,\"title\":\"S\",\"path\":\"/secret\",\"quote\":\"q\"}]},"
+    "\"x\":{\"id\":\"x\",\"parent\":\"y\",\"role\":\"user\",\"content\":\"1\"},"
+    "\"y\":{\"id\":\"y\",\"parent\":\"x\",\"role\":\"user\",\"content\":\"2\"}}}";
+static const char shared_new[] =
+    "{\"object\":\"shared_chat\",\"title\":\"T\",\"messages\":[{\"role\":\"user\",\"content\":"
+    "\"hi\"},"
+    "{\"role\":\"assistant\",\"content\":\"new\",\"sources\":[{\"number\":1,\"title\":\"S\"}]}]}";
+
+static void put_leaf(struct vault *s, const char *key, const char *leaf)
+{
+    char doc[2000];
+    const char *at = strstr(tree, "%s");
+    snprintf(doc, sizeof doc, "%.*s%s%s", (int)(at - tree), tree, leaf, at + 2);
+    assert_int_equal(put_tree(s, key, "c", doc), REFUSAL_NONE);
+}
+
+static void check_shares(struct vault *s)
+{
+    put_leaf(s, "al", "d");
+    assert_string_equal(share(s, VAULT_GET_SHARE, "al", "c", ""), refused(REFUSAL_NO_ROUTE));
+    assert_string_equal(share(s, VAULT_PUT_SHARE, "bo", "c", "t9"), refused(REFUSAL_NO_ROUTE));
+    assert_string_equal(share(s, VAULT_PUT_SHARE, "al", "c", "t1"), "t1");
+    assert_string_equal(get(s, VAULT_READ_SHARE, "", "t1"), shared_new);
+    assert_string_equal(get(s, VAULT_READ_SHARE, "", "t9"), refused(REFUSAL_NO_ROUTE));
+    /* a copy: what is written later is not in it until it is shared again, behind the same link */
+    put_leaf(s, "al", "b");
+    assert_string_equal(get(s, VAULT_READ_SHARE, "", "t1"), shared_new);
+    assert_string_equal(share(s, VAULT_PUT_SHARE, "al", "c", "t2"), "t1");
+    assert_non_null(strstr(get(s, VAULT_READ_SHARE, "", "t1"), "\"old\""));
+    assert_null(strstr(get(s, VAULT_READ_SHARE, "", "t1"), "\"new\""));
+    /* nobody else's */
+    assert_string_equal(share(s, VAULT_GET_SHARE, "bo", "c", ""), refused(REFUSAL_NO_ROUTE));
+    assert_string_equal(share(s, VAULT_DELETE_SHARE, "bo", "c", ""), refused(REFUSAL_NO_ROUTE));
+    assert_string_equal(share(s, VAULT_GET_SHARE, "al", "c", ""), "t1");
+    /* revoked */
+    assert_string_equal(share(s, VAULT_DELETE_SHARE, "al", "c", ""), "t1");
+    assert_string_equal(get(s, VAULT_READ_SHARE, "", "t1"), refused(REFUSAL_NO_ROUTE));
+    assert_string_equal(share(s, VAULT_DELETE_SHARE, "al", "c", ""), refused(REFUSAL_NO_ROUTE));
+    /* gone with its chat */
+    assert_string_equal(share(s, VAULT_PUT_SHARE, "al", "c", "t3"), "t3");
+    get(s, VAULT_DELETE_CHAT, "al", "c");
+    assert_string_equal(get(s, VAULT_READ_SHARE, "", "t3"), refused(REFUSAL_NO_ROUTE));
+    /* nothing to show; a circle ends */
+    put_leaf(s, "al", "none");
+    assert_string_equal(share(s, VAULT_PUT_SHARE, "al", "c", "t4"), refused(REFUSAL_VALUE));
+    put_leaf(s, "al", "x");
+    assert_string_equal(share(s, VAULT_PUT_SHARE, "al", "c", "t5"), "t5");
+    get(s, VAULT_DELETE_CHAT, "al", "c");
+}
+
+static void test_shares(void **state)
+{
+    (void)state;
+    struct vault *s = open_store(NULL, 64 * MB, 0);
+    check_shares(s);
+    vault_close(s);
+}
+
 /* A file of schema 1, as the program before this one made it. */
 static void test_an_old_file_is_upgraded(void **state)
 {
@@ -366,6 +458,7 @@ static void test_an_old_file_is_upgraded(void **state)
         assert_string_equal(list(s, "a", "words", 10, 0), "c");
         assert_int_equal(write_version(s, VAULT_GET_CHAT, "c", 0), 1);
         if (i == 1) assert_true(write_version(s, VAULT_PUT_CHAT, "c", 1) > 0);
+        check_shares(s);
         vault_close(s);
     }
 }
@@ -381,11 +474,11 @@ static void refuses_file(const char *said)
 static void test_foreign_files_are_left_alone(void **state)
 {
     (void)state;
-    exec_sql("PRAGMA user_version=3");
-    refuses_file("version 3");
+    exec_sql("PRAGMA user_version=4");
+    refuses_file("version 4");
     exec_sql("PRAGMA user_version=0");
     refuses_file("version 0");
-    exec_sql("PRAGMA user_version=2; PRAGMA application_id=7");
+    exec_sql("PRAGMA user_version=3; PRAGMA application_id=7");
     refuses_file("another program");
     FILE *f = fopen(path, "w");
     fputs("Dear diary, this is a text that is longer than the header of a database is, and it "
@@ -473,6 +566,7 @@ int main(void)
         cmocka_unit_test(test_one_refusal_harms_no_other),
         cmocka_unit_test(test_unused_responses_go),
         cmocka_unit_test(test_two_servers_share_a_file),
+        cmocka_unit_test(test_shares),
         cmocka_unit_test(test_an_old_file_is_upgraded),
         cmocka_unit_test(test_foreign_files_are_left_alone),
         cmocka_unit_test(test_a_killed_server_has_kept_what_it_said),

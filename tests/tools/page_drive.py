@@ -391,6 +391,26 @@ if os.environ.get("SHARED"):
     merged = js("""const t = await import('./page/tree.js'), a = t.newChat(); t.addNode(a, null, 'user', 'one');
         const b = structuredClone(a); t.addNode(a, a.leaf, 'assistant', 'from a'); t.addNode(b, b.leaf, 'assistant', 'from b'); t.mergeChat(a, t.soundChat(b, b.id));
         return [Object.values(a.nodes).map(n => n.content), t.siblings(a, a.nodes[a.leaf]).length, t.soundChat(a, a.id).leaf === a.leaf]""")
+    js("document.querySelector('#chats button').click()")
+    until(lambda: len(articles()) >= 2, 5)
+    js("document.getElementById('menu').showPopover(); document.getElementById('share').click()")
+    say(until(lambda: "link" in el("toast").text or "shared.html" in el("toast").text, 5) and text_of("#toast button") == ["Revoke"], "a chat is shared from its menu", el("toast").text)
+    link = shared + js("const r = await fetch('chats/' + arguments[0] + '/share'); return (await r.json()).path", js("return location.hash.slice(1)"))
+    shown, title, back = text_of("article .body"), js("return document.getElementById('title').value"), d.current_url
+    d.get(link)
+    say(until(lambda: text_of("article .body") == shown, 5) and el("title").text == title and count("button, textarea, input") == 0, "the link shows it, with nothing to change it by", text_of("article .body"))
+    hostile = js("""const real = window.fetch; window.fetch = async () => new Response(JSON.stringify({ title: '<img src=x onerror=window.hacked=1>', messages: [
+        { role: 'user', content: '<script>window.hacked=1</scr' + 'ipt>' }, { role: 'assistant', content: '[x](javascript:window.hacked=1) <img src=x onerror=window.hacked=1>', sources: [{ number: 1, title: '<b>x' }] }] }));
+        await import('./shared.js?again'); await new Promise(r => setTimeout(r, 500)); window.fetch = real;
+        return [document.querySelectorAll('article').length, document.querySelectorAll('img, script:not([src]), a[href^=javascript], b').length, window.hacked === undefined]""")
+    say(hostile == [2, 0, True], "what strangers wrote in it is text", hostile)
+    d.get(back)
+    ready()
+    until(lambda: len(articles()) >= 2, 5)
+    js("document.getElementById('menu').showPopover(); document.getElementById('unshare').click()")
+    say(until(lambda: "nothing any more" in el("toast").text, 5), "it is revoked there", el("toast").text)
+    d.get(link)
+    say(until(lambda: "shared no more" in el("note").text, 5) and count("article") == 0, "and then shows nothing")
     say(merged == [["one", "from a", "from b"], 2, True], "two answers to one question become branches", merged)
 
 # ---- faults in words ----
@@ -402,7 +422,7 @@ say(until(lambda: len(articles()) == 2 and is_idle()) , "a wrong setting is answ
 settings(max_tokens=3)
 js("const i = document.getElementById('input'); i.value = 'word '.repeat(9000); i.dispatchEvent(new Event('input')); document.getElementById('send').click()")
 say(until(lambda: count(".fault") >= 1 and is_idle()) and "longer than the model can read" in text_of(".fault")[-1], "a chat over the context is told in words", text_of(".fault"))
-problems = [m for m in d.get_log("browser") if m["level"] == "SEVERE" and "400" not in m["message"]]
+problems = [m for m in d.get_log("browser") if m["level"] == "SEVERE" and "400" not in m["message"] and "/shared/" not in m["message"]]
 say(problems == [], "the console is silent", problems)
 d.quit()
 sys.exit(failures > 0)

@@ -109,6 +109,23 @@ export async function deleteChat(key, id) {
   }
 }
 
+/* The address of a page that shows the chat as it is now to whoever has it. */
+export async function shareChat(key, id) {
+  const share = await (await ask(`chats/${encodeURIComponent(id)}/share`, key, { method: "POST" })).json();
+  return new URL(String(share.path).slice(1), location.href.split("#")[0]).href;
+}
+
+/* False: there was no link. */
+export async function unshareChat(key, id) {
+  try {
+    await ask(`chats/${encodeURIComponent(id)}/share`, key, { method: "DELETE" });
+    return true;
+  } catch (e) {
+    if (e.status === 404) return false;
+    throw e;
+  }
+}
+
 /* ---- answers ---- */
 
 /* The data of each event. A stream may cut events, and characters, anywhere. */

@@ -8,7 +8,7 @@
  * Not here: how things look (view.js), what a chat is (tree.js), where it is kept (store.js), how
  * the server is asked (api.js). Begin reading at start().
  */
-import { listModels, streamChat } from "./api.js";
+import { listModels, shareChat, streamChat, unshareChat } from "./api.js";
 import { wireDocuments } from "./documents.js";
 import { showSource, sourceOf } from "./sources.js";
 import * as store from "./store.js";
@@ -329,6 +329,26 @@ function save(name, value) {
   setTimeout(() => URL.revokeObjectURL(a.href), 10000);
 }
 
+async function shareOpen() {
+  const id = open.id;
+  try {
+    await keep(open);
+    const link = await shareChat(settings.key, id);
+    const isCopied = await navigator.clipboard?.writeText(link).then(() => true, () => false);
+    toast(isCopied ? "The link is copied: it shows this chat as it is now to whoever has it." : link, "Revoke", () => unshare(id));
+  } catch (e) {
+    toast(`There is no link: ${e.message}`);
+  }
+}
+
+async function unshare(id) {
+  try {
+    toast((await unshareChat(settings.key, id)) ? "The link shows nothing any more." : "This chat has no link.");
+  } catch (e) {
+    toast(`The link is still there: ${e.message}`);
+  }
+}
+
 async function exportChats(some) {
   const list = [];
   for (const chat of some) {
@@ -508,6 +528,8 @@ function wireChats() {
   document.addEventListener("visibilitychange", onVisible);
   on("export-all", "click", () => exportChats(byTime()));
   on("export-one", "click", () => { $("menu").hidePopover(); exportChats([open]); });
+  on("share", "click", () => { $("menu").hidePopover(); shareOpen(); });
+  on("unshare", "click", () => { $("menu").hidePopover(); unshare(open.id); });
   on("delete", "click", () => { $("menu").hidePopover(); deleteOpen(); });
   on("rename", "click", () => { $("menu").hidePopover(); $("title").focus(); $("title").select(); });
   on("title", "change", rename);
@@ -551,6 +573,7 @@ async function openChats() {
   } catch (e) {
     toast(e.message);
   }
+  $("share").hidden = $("unshare").hidden = !store.isShared || !features.shares;
   if (!store.isShared && !store.isKept) toast("This browser keeps nothing for this page: chats end with the tab.");
   $("hint-kept").textContent = store.isShared ? "Chats are kept by this server." : "Chats are kept in this browser and sent to this server only.";
   openChat((await whole(chats.get(location.hash.slice(1)))) ?? newChat());
