@@ -34,6 +34,7 @@ struct limits {
     double used_ops;       /* of the unit that products with most of the model's weights run on */
     const char *used_name;
     double read; /* bytes per second */
+    const char *read_name;
 };
 
 /* One line of the result. */
@@ -60,9 +61,23 @@ struct bench {
 
 /* ---- the machine ---- */
 
+static bool measure_device(struct bench *b, const struct device_memory *device, struct err *err)
+{
+    struct device_peak peak;
+    if (!device->measure(&peak, err)) return false;
+    b->limit.read = peak.bytes;
+    b->limit.read_name = "copying memory";
+    b->limit.used_ops = peak.ops;
+    b->limit.used_name = "a bf16 product, cuBLASLt";
+    return true;
+}
+
 static bool measure_limits(struct bench *b, struct err *err)
 {
     const struct engine_plan *plan = engine_plan(b->s.engine);
+    const struct ops *ops = ops_choose(plan->isa, err);
+    if (!ops) return false;
+    if (ops->memory) return measure_device(b, ops->memory, err);
     struct team *team = team_new(plan->n_threads, err);
     if (!team) return false;
     uint8_t *memory = os_big_alloc(READ_BYTES);
@@ -75,6 +90,7 @@ static bool measure_limits(struct bench *b, struct err *err)
     for (int i = 0; peak_units[i].name && i < MAX_UNITS; i++)
         if (peak_has(&peak_units[i])) b->limit.ops[i] = peak_ops(team, &peak_units[i]);
     b->limit.read = peak_read(team, memory, READ_BYTES);
+    b->limit.read_name = "reading memory";
     enum dtype most = 0;
     for (int t = 0; t < DT_COUNT; t++)
         if (b->weights_of[t] > b->weights_of[most]) most = (enum dtype)t;
@@ -119,8 +135,10 @@ static void fill_work(const struct bench *b, struct bench_row *r)
     r->ops = 2 * (b->layer_weights + n_outputs * b->output_weights) +
              4.0 * c->n_layers * c->n_heads * c->d_head * seen;
     r->bytes = (b->layer_bytes + b->output_bytes) / r->n_seqs + kv * seen;
-    r->peak_fraction =
-        r->is_decode ? r->mean * r->bytes / b->limit.read : r->mean * r->ops / b->limit.used_ops;
+    if (r->is_decode)
+        r->peak_fraction = r->mean * r->bytes / b->limit.read;
+    else if (b->limit.used_ops > 0)
+        r->peak_fraction = r->mean * r->ops / b->limit.used_ops;
 }
 
 /* ---- running ---- */
@@ -218,8 +236,11 @@ static bool run_row(struct bench *b, struct bench_row *r, struct err *err)
 
 static void print_limits(const struct bench *b)
 {
-    printf("machine, %d threads: reading memory %.1f GB/s", engine_plan(b->s.engine)->n_threads,
-           b->limit.read * 1e-9);
+    const struct engine_plan *plan = engine_plan(b->s.engine);
+    printf("%s, %d thread%s: %s %.1f GB/s", b->limit.ops[0] > 0 ? "machine" : plan->isa, plan->n_threads,
+           plan->n_threads == 1 ? "" : "s", b->limit.read_name, b->limit.read * 1e-9);
+    if (b->limit.ops[0] <= 0 && b->limit.used_ops > 0)
+        printf("; %s %.0f GFLOP/s", b->limit.used_name, b->limit.used_ops * 1e-9);
     for (int i = 0; peak_units[i].name && i < MAX_UNITS; i++)
         if (b->limit.ops[i] > 0)
             printf("; %s %.0f GFLOP/s", peak_units[i].name, b->limit.ops[i] * 1e-9);
@@ -230,7 +251,7 @@ static void print_row(const struct bench *b, const struct bench_row *r)
 {
     printf("%-16s %10.2f +- %5.2f %12.1f %10.2f %7.1f %% of %s\n", r->test, r->mean, r->stddev,
            r->mean * r->ops * 1e-9, r->is_decode ? r->mean * r->bytes * 1e-9 : 0.0,
-           100 * r->peak_fraction, r->is_decode ? "reading memory" : b->limit.used_name);
+           100 * r->peak_fraction, r->is_decode ? b->limit.read_name : b->limit.used_name);
     fflush(stdout);
 }
 
@@ -248,12 +269,12 @@ static void write_row(struct json_writer *w, const struct bench *b, const struct
     json_key_double(w, "gflops", r->mean * r->ops * 1e-9);
     json_key_double(w, "gbps", r->mean * r->bytes * 1e-9);
     json_key_double(w, "peak_fraction", r->peak_fraction);
-    json_key_cstring(w, "peak", r->is_decode ? "reading memory" : b->limit.used_name);
+    json_key_cstring(w, "peak", r->is_decode ? b->limit.read_name : b->limit.used_name);
     json_key_double(w, "peak_gflops", b->limit.used_ops * 1e-9);
     json_key_double(w, "peak_gbps", b->limit.read * 1e-9);
     json_key(w, "peaks");
     json_object(w);
-    json_key_double(w, "reading memory", b->limit.read * 1e-9);
+    json_key_double(w, b->limit.read_name, b->limit.read * 1e-9);
     for (int i = 0; peak_units[i].name && i < MAX_UNITS; i++)
         if (b->limit.ops[i] > 0) json_key_double(w, peak_units[i].name, b->limit.ops[i] * 1e-9);
     json_end(w);

@@ -41,6 +41,13 @@ static const struct option model_options[] = {
 };
 const struct option_group model_group = {"Model", model_options};
 
+static const char *const *device_names(void)
+{
+    static const char *const names[] = {"cpu",    "cuda",   "cuda:0", "cuda:1", "cuda:2", "cuda:3",
+                                        "cuda:4", "cuda:5", "cuda:6", "cuda:7", NULL};
+    return names;
+}
+
 static const struct option engine_rows[] = {
     /* clang-format off */
     /* name     letter arg      kind       min max      default choices    rep    help */
@@ -50,6 +57,7 @@ static const struct option engine_rows[] = {
     {"batch",   'b',  "N",      OPT_INT,   1,  16384,   "512",  NULL,      false, "most tokens in one step"},
     {"kv",      0,    "TYPE",   OPT_NAME,  0,  0,       "f16",  kv_names,  false, "type of the cached keys and values"},
     {"isa",     0,    "NAME",   OPT_NAME,  0,  0,       NULL,   isa_names, false, "kernel set to use instead of the fastest"},
+    {"device",  0,    "NAME",   OPT_NAME,  0,  0,       "cpu",  device_names, false, "where the model is computed: this machine's cores, or an NVIDIA GPU"},
     {"repack",  0,    NULL,     OPT_FLAG,  0,  0,       NULL,   NULL,      false, "copy quantized weights into memory in the order that single tokens read fastest: not shared, longer to start"},
     {"huge-pages", 0, NULL,     OPT_FLAG,  0,  0,       NULL,   NULL,      false, "copy the weights into memory of 2 MiB pages instead of mapping them: faster to read, not shared, longer to start"},
     {0},
@@ -100,13 +108,21 @@ bool options_model_path(const struct args *a, char *path, struct err *err)
     return hub_find_model(args_str(a, "model"), path, err);
 }
 
+static bool is_on_gpu(const struct args *a) { return strcmp(args_str(a, "device"), "cpu") != 0; }
+
+/* A GPU is a kernel set of its own. */
+static const char *kernel_set(const struct args *a)
+{
+    return args_str(a, is_on_gpu(a) ? "device" : "isa");
+}
+
 struct engine_options options_engine(const struct args *a)
 {
     const struct dtype_info *kv = dtype_by_name(args_str(a, "kv"));
     return (struct engine_options){
         .n_threads = (int)args_int(a, "threads"),
         .pins_threads = args_flag(a, "pin"),
-        .isa = args_str(a, "isa"),
+        .isa = kernel_set(a),
         .n_ctx = (int32_t)args_int(a, "ctx"),
         .n_seqs = 1,
         .max_batch_tok = (int32_t)args_int(a, "batch"),
@@ -195,6 +211,15 @@ static void print_banner(const struct session *s)
 
 static bool place_weights(const struct args *a, struct model *m, struct err *err)
 {
+    if (is_on_gpu(a)) {
+        static const char *const of_host[] = {"isa", "repack", "huge-pages", "pin"};
+        for (size_t i = 0; i < sizeof of_host / sizeof *of_host; i++)
+            if (args_has(a, of_host[i]))
+                return err_set(err, ERR_USAGE, "--%s: is for the cpu; leave out --device",
+                               of_host[i]);
+        const struct ops *ops = ops_choose(kernel_set(a), err);
+        return (ops && model_place(m, ops, err)) || err_wrap(err, "--device");
+    }
     if (args_flag(a, "repack")) {
         const struct ops *ops = ops_choose(args_str(a, "isa"), err);
         return ops && (model_repack(m, ops, err) || err_wrap(err, "--repack"));

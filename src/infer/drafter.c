@@ -117,7 +117,8 @@ struct drafter *drafter_new(const struct drafter_options *o, struct err *err)
     d->max_batch_tok = o->max_batch_tok;
     d->forward = forward_new(o->model, o->ops, o->team, o->max_batch_tok, 1, o->n_ctx, err);
     if (d->forward)
-        d->kv = kv_cache_new(model_config(o->model), o->kv_dtype, cache_tok(o), o->n_slots, err);
+        d->kv = kv_cache_new(model_config(o->model), o->kv_dtype, cache_tok(o), o->n_slots,
+                             o->ops->memory, err);
     if (d->kv && open_lines(d, o->n_ctx, err) && make_batch(d, err)) return d;
     drafter_free(d);
     return NULL;

@@ -31,8 +31,10 @@ static bool in_range(const char *name, int64_t v, int64_t min, int64_t max, stru
 }
 
 /* The options with defaults filled in, each in its range. */
-static bool resolve(const struct model_config *c, struct engine_options *o, struct err *err)
+static bool resolve(const struct model_config *c, const struct ops *ops, struct engine_options *o,
+                    struct err *err)
 {
+    if (ops->memory) o->n_threads = 1; /* who only asks for the work */
     if (o->n_threads == 0) o->n_threads = os_cores();
     if (o->n_ctx == 0) o->n_ctx = c->n_ctx < DEFAULT_CTX ? c->n_ctx : DEFAULT_CTX;
     if (o->n_seqs == 0) o->n_seqs = 1;
@@ -102,7 +104,7 @@ static bool fill_plan(const struct model *m, const struct engine_options *o, con
         .weight_bytes = model_info(m)->file_bytes,
         .cache_bytes = cache,
         .work_bytes = work,
-        .available_bytes = os_memory_available(),
+        .available_bytes = ops->memory ? ops->memory->available() : os_memory_available(),
     };
     return true;
 }
@@ -121,9 +123,8 @@ bool engine_measure(const struct model *m, const struct engine_options *opt,
                     struct engine_plan *out, struct err *err)
 {
     struct engine_options o = *opt;
-    if (!resolve(model_config(m), &o, err)) return false;
     const struct ops *ops = ops_choose(o.isa, err);
-    return ops && fill_plan(m, &o, ops, out, err);
+    return ops && resolve(model_config(m), ops, &o, err) && fill_plan(m, &o, ops, out, err);
 }
 
 /* ---- life ---- */
@@ -165,7 +166,7 @@ static bool make_parts(struct engine *e, const struct engine_options *o, const s
         forward_new(e->model, ops, e->team, e->max_batch_tok, e->max_logit_rows, e->n_ctx, err);
     if (!e->forward || (o->takes_adapters && !forward_take_lora(e->forward, err))) return false;
     e->kv = kv_cache_new(model_config(e->model), o->kv_dtype, o->cache_tok,
-                         2 * e->n_seqs + N_MORE_PREFIXES + 1, err);
+                         2 * e->n_seqs + N_MORE_PREFIXES + 1, ops->memory, err);
     if (!e->kv) return false;
     e->n_pages = kv_cache_free_tokens(e->kv) / KV_PAGE_TOK;
     if (has_drafter(o)) {
@@ -180,9 +181,8 @@ static bool make_parts(struct engine *e, const struct engine_options *o, const s
 struct engine *engine_new(const struct model *m, const struct engine_options *opt, struct err *err)
 {
     struct engine_options o = *opt;
-    if (!resolve(model_config(m), &o, err)) return NULL;
     const struct ops *ops = ops_choose(o.isa, err);
-    if (!ops) return NULL;
+    if (!ops || !resolve(model_config(m), ops, &o, err)) return NULL;
     struct engine *e = calloc(1, sizeof *e);
     if (!e) {
         err_set(err, ERR_MEMORY, "no memory for the engine");

@@ -21,6 +21,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -68,12 +69,15 @@ static bool put_all(const struct engine *e, const struct line *l, int32_t n_tok,
     if (!put(f, &sum, &h, sizeof h, err) ||
         !put(f, &sum, l->ids, (size_t)n_tok * sizeof *l->ids, err))
         return false;
-    for (int32_t p = 0; p < n_tok / KV_PAGE_TOK; p++)
-        for (uint32_t i = 0; i < 2 * h.n_layers; i++)
-            if (!put(f, &sum, kv_cache_page(e->kv, l->seq, p, (int32_t)i / 2, i % 2),
-                     (size_t)h.page_bytes, err))
-                return false;
-    return out_file_write(f, &sum, sizeof sum, err);
+    uint8_t *page = malloc((size_t)h.page_bytes);
+    if (!page) return err_set(err, ERR_MEMORY, "no memory for a page of the cache");
+    bool ok = true;
+    for (int32_t p = 0; ok && p < n_tok / KV_PAGE_TOK; p++)
+        for (uint32_t i = 0; ok && i < 2 * h.n_layers; i++)
+            ok = kv_cache_get_page(e->kv, l->seq, p, (int32_t)i / 2, i % 2, page, err) &&
+                 put(f, &sum, page, (size_t)h.page_bytes, err);
+    free(page);
+    return ok && out_file_write(f, &sum, sizeof sum, err);
 }
 
 bool engine_save_prefix(const struct engine *e, const char *path, int32_t *n_tok, struct err *err)
@@ -167,9 +171,14 @@ static bool take(struct engine *e, const uint8_t *data, int32_t *n_tok, struct e
         *err = why;
         return false;
     }
-    for (int32_t p = 0; p < n / KV_PAGE_TOK; p++)
-        for (uint32_t i = 0; i < 2 * h.n_layers; i++, page += h.page_bytes)
-            memcpy(kv_cache_page(e->kv, seq, p, (int32_t)i / 2, i % 2), page, (size_t)h.page_bytes);
+    bool ok = true;
+    for (int32_t p = 0; ok && p < n / KV_PAGE_TOK; p++)
+        for (uint32_t i = 0; ok && i < 2 * h.n_layers; i++, page += h.page_bytes)
+            ok = kv_cache_put_page(e->kv, seq, p, (int32_t)i / 2, i % 2, page, err);
+    if (!ok) {
+        kv_cache_close_seq(e->kv, seq);
+        return false;
+    }
     prefix_adopt(e, seq, (const int32_t *)(const void *)ids, n); /* aligned as the header is */
     *n_tok = n;
     return true;

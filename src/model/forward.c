@@ -53,11 +53,18 @@ static size_t work_bytes(const struct model_config *c, const struct ops *ops, in
     return n;
 }
 
+/* Page lists of all sequences that a batch may have, where they are sent along. */
+static int64_t max_pages(int32_t max_tok, int32_t max_pos)
+{
+    return (int64_t)max_tok * (max_pos / KV_PAGE_TOK + 1);
+}
+
 static bool make_plan(struct forward_plan *p, const struct model_config *c, const struct ops *ops,
                       int n_threads, int32_t max_tok, int32_t max_rows, int32_t max_pos)
 {
     const int64_t n_q = (int64_t)c->n_heads * c->d_head;
     const int64_t n_kv = (int64_t)c->n_kv_heads * c->d_head;
+    const int32_t n_sent = ops->memory ? max_tok : 0;
     const size_t f = sizeof(float), work = work_bytes(c, ops, n_threads, max_tok, max_pos);
     *p = (struct forward_plan){0};
     return add_buffer(p, BUF_X, max_tok, c->d_model, f) && add_buffer(p, BUF_Q, max_tok, n_q, f) &&
@@ -67,12 +74,16 @@ static bool make_plan(struct forward_plan *p, const struct model_config *c, cons
            add_buffer(p, BUF_UP, max_tok, c->d_ff, f) &&
            add_buffer(p, BUF_COS_SIN, max_tok, c->d_head, f) &&
            add_buffer(p, BUF_LOGITS, max_rows, c->n_vocab, f) &&
+           add_buffer(p, BUF_WORK, 1, (int64_t)work, 1) &&
            add_buffer(p, BUF_INV_FREQ, 1, c->d_head / 2, sizeof(double)) &&
            add_buffer(p, BUF_SPAN, max_tok, 1, sizeof(struct span)) &&
            add_buffer(p, BUF_OLD_LEN, max_tok, 1, sizeof(int32_t)) &&
            add_buffer(p, BUF_WANTED, max_tok, 1, sizeof(int32_t)) &&
            add_buffer(p, BUF_LOGIT_OF, max_rows, 1, sizeof(int32_t)) &&
-           add_buffer(p, BUF_WORK, 1, (int64_t)work, 1);
+           add_buffer(p, BUF_DAMAGE, 1, 1, sizeof(uint32_t)) &&
+           add_buffer(p, BUF_TOKEN, n_sent, 1, sizeof(int32_t)) &&
+           add_buffer(p, BUF_POS, n_sent, 1, sizeof(int32_t)) &&
+           add_buffer(p, BUF_PAGES, max_pages(n_sent, max_pos), 1, sizeof(int32_t));
 }
 
 /* ---- the batch ---- */
@@ -104,7 +115,7 @@ static unsigned wants(const struct batch *b, int32_t i)
 
 static bool list_wanted(struct forward *f, const struct batch *b, struct err *err)
 {
-    int32_t *wanted = forward_buffer(f, BUF_WANTED), *logit_of = forward_buffer(f, BUF_LOGIT_OF);
+    int32_t *wanted = forward_host(f, BUF_WANTED), *logit_of = forward_host(f, BUF_LOGIT_OF);
     f->n_rows[ROWS_ALL] = b->n_tok;
     f->n_rows[ROWS_WANTED] = f->n_rows[ROWS_LOGITS] = 0;
     f->has_states = false;
@@ -154,8 +165,9 @@ static bool list_lora(struct forward *f, const struct batch *b, struct err *err)
 static bool list_spans(struct forward *f, const struct kv_cache *kv, const struct batch *b,
                        struct err *err)
 {
-    struct span *span = forward_buffer(f, BUF_SPAN);
+    struct span *span = forward_host(f, BUF_SPAN);
     int32_t n = 0, begin = 0;
+    f->max_n = f->max_end = 0;
     for (int32_t i = 0; i < b->n_tok; i++) {
         if (!kv_cache_has_seq(kv, b->seq[i]))
             return err_set(err, ERR_LIMIT,
@@ -173,6 +185,8 @@ static bool list_spans(struct forward *f, const struct kv_cache *kv, const struc
                            i, b->pos[i], b->pos[i - 1]);
         if (!is_run_end(b, i)) continue;
         span[n] = (struct span){.begin = begin, .n = i + 1 - begin, .pos = b->pos[begin]};
+        if (span[n].n > f->max_n) f->max_n = span[n].n;
+        if (b->pos[i] >= f->max_end) f->max_end = b->pos[i] + 1;
         n++;
         begin = i + 1;
     }
@@ -183,8 +197,8 @@ static bool list_spans(struct forward *f, const struct kv_cache *kv, const struc
 static void unreserve_spans(struct forward *f, struct kv_cache *kv, const struct batch *b,
                             int32_t n)
 {
-    const struct span *span = forward_buffer(f, BUF_SPAN);
-    const int32_t *old = forward_buffer(f, BUF_OLD_LEN);
+    const struct span *span = forward_host(f, BUF_SPAN);
+    const int32_t *old = forward_host(f, BUF_OLD_LEN);
     while (n-- > 0) kv_cache_trim(kv, b->seq[span[n].begin], old[n]);
 }
 
@@ -192,8 +206,8 @@ static void unreserve_spans(struct forward *f, struct kv_cache *kv, const struct
 static bool reserve_spans(struct forward *f, struct kv_cache *kv, const struct batch *b,
                           struct err *err)
 {
-    struct span *span = forward_buffer(f, BUF_SPAN);
-    int32_t *old = forward_buffer(f, BUF_OLD_LEN);
+    struct span *span = forward_host(f, BUF_SPAN);
+    int32_t *old = forward_host(f, BUF_OLD_LEN);
     for (int32_t i = 0; i < f->n_spans; i++) {
         const int32_t seq = b->seq[span[i].begin];
         bool ok = true;
@@ -216,10 +230,31 @@ static bool reserve_spans(struct forward *f, struct kv_cache *kv, const struct b
 
 static bool check_observer(const struct forward *f, struct err *err)
 {
-    if (!f->observer || f->seen) return true;
+    if (!f->observer) return true;
+    if (f->device)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "%s: inputs of products cannot be observed there; leave out --device",
+                       f->ops->name);
+    if (f->seen) return true;
     return err_set(err, ERR_MEMORY,
                    "no memory to observe a batch of %" PRId32 " tokens; use a smaller batch",
                    f->max_batch_tok);
+}
+
+void *forward_host(const struct forward *f, enum forward_buffer b)
+{
+    return f->device ? device_host(f, b) : forward_buffer(f, b);
+}
+
+static bool run_step(struct forward *f, const float **logits, bool *is_damaged, struct err *err)
+{
+    uint32_t *damage = forward_host(f, BUF_DAMAGE);
+    *damage = 0;
+    if (f->device) return device_run(f, logits, is_damaged, err);
+    team_run(f->team, forward_step, f);
+    *logits = forward_buffer(f, BUF_LOGITS);
+    *is_damaged = *damage != 0;
+    return true;
 }
 
 bool forward_run(struct forward *f, struct kv_cache *kv, const struct batch *b,
@@ -233,21 +268,24 @@ bool forward_run(struct forward *f, struct kv_cache *kv, const struct batch *b,
         return false;
     f->batch = b;
     f->kv = kv;
-    atomic_store_explicit(&f->is_damaged, false, memory_order_relaxed);
-    team_run(f->team, forward_step, f);
+    bool is_damaged = false;
+    const bool ok = run_step(f, logits, &is_damaged, err);
     f->batch = NULL;
-    if (atomic_load_explicit(&f->is_damaged, memory_order_relaxed)) {
+    if (!ok || is_damaged) {
         unreserve_spans(f, kv, b, f->n_spans);
+        if (!ok) return false;
         return err_set(err, ERR_FORMAT,
                        "%s: the weights give numbers that are not finite; fetch the file again",
                        model_info(f->model)->path);
     }
-    *logits = forward_buffer(f, BUF_LOGITS);
     *n_rows = f->n_rows[ROWS_LOGITS];
     return true;
 }
 
-const float *forward_states(const struct forward *f) { return forward_buffer(f, BUF_GATE); }
+const float *forward_states(const struct forward *f)
+{
+    return f->device ? device_states(f) : forward_buffer(f, BUF_GATE);
+}
 
 /* ---- life ---- */
 
@@ -269,6 +307,10 @@ size_t forward_plan_bytes(const struct model_config *c, const struct ops *ops, i
 static bool make_memory(struct forward *f, struct err *err)
 {
     const size_t n = f->plan.all_bytes;
+    if (f->ops->memory) {
+        f->memory = f->ops->memory->alloc(n, err);
+        return f->memory && (f->device = device_new(f, err)) != NULL;
+    }
     const uint64_t available = os_memory_available();
     if (n <= available) f->memory = os_big_alloc(n);
     if (f->memory) return true;
@@ -309,10 +351,10 @@ struct forward *forward_new(const struct model *m, const struct ops *ops, struct
     if (!make_plan(&f->plan, c, ops, team_size(team), max_batch_tok, max_logit_rows, max_pos))
         f->plan.all_bytes = SIZE_MAX; /* wider than any memory: refused as such */
     if (!make_memory(f, err)) {
-        free(f);
+        forward_free(f);
         return NULL;
     }
-    config_inv_freq(c, max_pos, forward_buffer(f, BUF_INV_FREQ));
+    config_inv_freq(c, max_pos, forward_host(f, BUF_INV_FREQ));
     return f;
 }
 
@@ -330,6 +372,11 @@ size_t forward_lora_bytes(const struct model_config *c, int32_t max_batch_tok)
 
 bool forward_take_lora(struct forward *f, struct err *err)
 {
+    if (f->device)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "%s: adapters are not computed there; leave out --device, or merge the "
+                       "adapter with `cria convert`",
+                       f->ops->name);
     return lora_step_init(&f->lora, f->c, f->max_batch_tok, err);
 }
 
@@ -338,7 +385,12 @@ void forward_free(struct forward *f)
     if (!f) return;
     lora_step_release(&f->lora);
     forward_observe(f, NULL, NULL);
-    os_big_free(f->memory, f->plan.all_bytes);
+    if (f->ops->memory) {
+        device_free(f);
+        f->ops->memory->free(f->memory);
+    } else if (f->memory) {
+        os_big_free(f->memory, f->plan.all_bytes);
+    }
     free(f);
 }
 

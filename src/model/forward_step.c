@@ -22,11 +22,6 @@
 #include "model/forward_parts.h"
 
 #include <math.h>
-#include <string.h>
-
-#include "tensor/half.h"
-
-enum { COPY_GRAIN = 16 };
 
 /* ops->linear() with its input written out, shown, and multiplied plainly. */
 static void observed(const struct forward *f, const struct member *me, const struct linear_args *a,
@@ -118,6 +113,8 @@ static void attend(const struct forward *f, const struct member *me, int32_t i_l
         .scale = 1.0f / sqrtf((float)c->d_head),
         .span = forward_buffer(f, BUF_SPAN),
         .n_spans = f->n_spans,
+        .max_n = f->max_n,
+        .max_end = f->max_end,
         .n_tok = f->batch->n_tok,
         .kv = kv_cache_layer(f->kv, i_layer),
         .is_exact = f->is_exact,
@@ -196,19 +193,6 @@ static void feed_forward_out(const struct forward *f, const struct member *me, i
     product(f, me, &a, role, i_layer, set);
 }
 
-/* Moves n_kept rows of width n to the front. Each member moves its own columns, row by row: a row
- * only moves forward, past rows that have moved already, so no one waits for anyone. */
-static void gather(const struct member *me, float *rows, int64_t n, const int32_t *kept,
-                   int32_t n_kept)
-{
-    int64_t begin = 0, end = 0;
-    team_share(me, n, COPY_GRAIN, &begin, &end);
-    for (int32_t i = 0; i < n_kept; i++)
-        if (kept[i] != i && end > begin)
-            memcpy(rows + i * n + begin, rows + kept[i] * n + begin,
-                   (size_t)(end - begin) * sizeof *rows);
-}
-
 static void output(const struct forward *f, const struct member *me)
 {
     static const enum tensor_role role[] = {ROLE_OUTPUT};
@@ -228,23 +212,14 @@ static void output(const struct forward *f, const struct member *me)
     product(f, me, &a, role, -1, ROWS_LOGITS);
 }
 
-/* An exponent of all ones is infinity or NaN; without a branch, so that the loop is vectorised. */
-static void check_finite(struct forward *f, const struct member *me, const float *x, int64_t n)
-{
-    int64_t begin = 0, end = 0;
-    uint32_t is_bad = 0;
-    team_share(me, n, COPY_GRAIN, &begin, &end);
-    for (int64_t i = begin; i < end; i++)
-        is_bad |= (uint32_t)((f32_bits(x[i]) & 0x7f800000u) == 0x7f800000u);
-    if (is_bad) atomic_store_explicit(&f->is_damaged, true, memory_order_relaxed);
-}
-
 static void embed(const struct forward *f, const struct member *me)
 {
     const struct model_config *c = f->c;
-    f->ops->embed(me, forward_buffer(f, BUF_X), c->d_model, &f->w->token_embd, f->batch->token,
+    const int32_t *token = f->device ? forward_buffer(f, BUF_TOKEN) : f->batch->token;
+    const int32_t *pos = f->device ? forward_buffer(f, BUF_POS) : f->batch->pos;
+    f->ops->embed(me, forward_buffer(f, BUF_X), c->d_model, &f->w->token_embd, token,
                   f->batch->n_tok);
-    f->ops->rope_table(me, forward_buffer(f, BUF_COS_SIN), f->batch->pos, f->batch->n_tok,
+    f->ops->rope_table(me, forward_buffer(f, BUF_COS_SIN), pos, f->batch->n_tok,
                        forward_buffer(f, BUF_INV_FREQ), c->d_head / 2);
     team_barrier(me);
 }
@@ -275,27 +250,27 @@ static void keep_wanted(const struct forward *f, const struct member *me)
 {
     const int32_t *wanted = forward_buffer(f, BUF_WANTED);
     const int64_t n_q = (int64_t)f->c->n_heads * f->c->d_head;
-    gather(me, forward_buffer(f, BUF_X), f->c->d_model, wanted, f->n_rows[ROWS_WANTED]);
-    gather(me, forward_buffer(f, BUF_Y), n_q, wanted, f->n_rows[ROWS_WANTED]);
+    f->ops->gather(me, forward_buffer(f, BUF_X), f->c->d_model, wanted, f->n_rows[ROWS_WANTED]);
+    f->ops->gather(me, forward_buffer(f, BUF_Y), n_q, wanted, f->n_rows[ROWS_WANTED]);
     team_barrier(me);
 }
 
 /* The states of all wanted rows; then only those that want logits stay in x. */
-static void keep_states(struct forward *f, const struct member *me)
+static void keep_states(const struct forward *f, const struct member *me)
 {
     const int64_t d = f->c->d_model;
     float *x = forward_buffer(f, BUF_X), *states = forward_buffer(f, BUF_GATE);
     f->ops->rmsnorm(me, states, d, x, d, f->w->output_norm, f->n_rows[ROWS_WANTED], d,
                     f->c->norm_eps);
     team_barrier(me);
-    gather(me, x, d, forward_buffer(f, BUF_LOGIT_OF), f->n_rows[ROWS_LOGITS]);
-    check_finite(f, me, states, f->n_rows[ROWS_WANTED] * d);
+    f->ops->gather(me, x, d, forward_buffer(f, BUF_LOGIT_OF), f->n_rows[ROWS_LOGITS]);
+    f->ops->find_damage(me, states, f->n_rows[ROWS_WANTED] * d, forward_buffer(f, BUF_DAMAGE));
     team_barrier(me);
 }
 
 void forward_step(const struct member *me, void *arg)
 {
-    struct forward *f = arg;
+    const struct forward *f = arg;
     const int32_t n_layers = f->c->n_layers;
     embed(f, me);
     for (int32_t i = 0; i + 1 < n_layers; i++) {
@@ -311,6 +286,7 @@ void forward_step(const struct member *me, void *arg)
     if (f->n_rows[ROWS_LOGITS] == 0) return;
     output(f, me);
     team_barrier(me);
-    check_finite(f, me, forward_buffer(f, BUF_LOGITS),
-                 (int64_t)f->n_rows[ROWS_LOGITS] * f->c->n_vocab);
+    f->ops->find_damage(me, forward_buffer(f, BUF_LOGITS),
+                        (int64_t)f->n_rows[ROWS_LOGITS] * f->c->n_vocab,
+                        forward_buffer(f, BUF_DAMAGE));
 }

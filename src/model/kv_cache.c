@@ -50,6 +50,7 @@ struct kv_cache {
     int32_t *lists;
     void *memory;
     size_t memory_bytes;
+    const struct device_memory *device; /* whose memory it is; NULL: the host's */
 };
 
 static int32_t pages_for(int32_t n_tok) { return n_tok / KV_PAGE_TOK + (n_tok % KV_PAGE_TOK != 0); }
@@ -97,11 +98,11 @@ static bool no_memory(size_t n_bytes, struct err *err)
 
 static bool make_memory(struct kv_cache *kv, size_t n_bytes, struct err *err)
 {
+    kv->memory_bytes = n_bytes;
+    if (kv->device) return (kv->memory = kv->device->alloc(n_bytes, err)) != NULL;
     if (n_bytes > os_memory_available()) return no_memory(n_bytes, err);
     kv->memory = os_big_alloc(n_bytes);
-    if (!kv->memory) return no_memory(n_bytes, err);
-    kv->memory_bytes = n_bytes;
-    return true;
+    return kv->memory || no_memory(n_bytes, err);
 }
 
 static bool make_tables(struct kv_cache *kv, struct err *err)
@@ -141,7 +142,7 @@ static void lay_out(struct kv_cache *kv, const struct model_config *cfg, enum dt
 }
 
 struct kv_cache *kv_cache_new(const struct model_config *cfg, enum dtype dtype, int64_t n_tok,
-                              int32_t n_seqs, struct err *err)
+                              int32_t n_seqs, const struct device_memory *device, struct err *err)
 {
     struct kv_plan plan = {0};
     if (n_tok < 1 || n_tok > INT32_MAX - KV_PAGE_TOK || n_seqs < 1 || n_seqs > MAX_SEQS) {
@@ -161,6 +162,7 @@ struct kv_cache *kv_cache_new(const struct model_config *cfg, enum dtype dtype, 
     kv->n_layers = cfg->n_layers;
     kv->n_pages = n_pages;
     kv->n_seqs = n_seqs;
+    kv->device = device;
     if (make_memory(kv, plan.all_bytes, err) && make_tables(kv, err)) {
         lay_out(kv, cfg, dtype, &plan);
         return kv;
@@ -172,7 +174,10 @@ struct kv_cache *kv_cache_new(const struct model_config *cfg, enum dtype dtype, 
 void kv_cache_free(struct kv_cache *kv)
 {
     if (!kv) return;
-    if (kv->memory) os_big_free(kv->memory, kv->memory_bytes);
+    if (kv->device)
+        kv->device->free(kv->memory);
+    else if (kv->memory)
+        os_big_free(kv->memory, kv->memory_bytes);
     free(kv->layer);
     free(kv->seq);
     free(kv->refs);
@@ -199,14 +204,22 @@ static void page_drop(struct kv_cache *kv, int32_t p)
     if (--kv->refs[p] == 0) kv->free[kv->n_free++] = p;
 }
 
+static void copy(const struct kv_cache *kv, uint8_t *to, const uint8_t *from)
+{
+    if (kv->device)
+        kv->device->copy(to, from, kv->page_bytes);
+    else
+        memcpy(to, from, kv->page_bytes);
+}
+
 /* The page's bytes, in all layers. */
 static void page_copy(struct kv_cache *kv, int32_t from, int32_t to)
 {
     for (int32_t i = 0; i < kv->n_layers; i++) {
         const struct kv_layer *l = &kv->layer[i];
         const size_t src = (size_t)from * l->page_stride, dst = (size_t)to * l->page_stride;
-        memcpy(l->k + dst, l->k + src, kv->page_bytes);
-        memcpy(l->v + dst, l->v + src, kv->page_bytes);
+        copy(kv, l->k + dst, l->k + src);
+        copy(kv, l->v + dst, l->v + src);
     }
 }
 
@@ -340,11 +353,35 @@ const struct kv_layer *kv_cache_layer(const struct kv_cache *kv, int32_t i_layer
 
 size_t kv_cache_page_bytes(const struct kv_cache *kv) { return kv->page_bytes; }
 
-uint8_t *kv_cache_page(const struct kv_cache *kv, int32_t seq, int32_t i_page, int32_t i_layer,
-                       bool is_value)
+static uint8_t *page_of(const struct kv_cache *kv, int32_t seq, int32_t i_page, int32_t i_layer,
+                        bool is_value)
 {
     const struct sequence *s = sequence_of(kv, seq);
     const struct kv_layer *l = kv_cache_layer(kv, i_layer);
     assert(i_page >= 0 && i_page < pages_for(s->length));
     return (is_value ? l->v : l->k) + (size_t)s->list[i_page] * l->page_stride;
+}
+
+bool kv_cache_get_page(const struct kv_cache *kv, int32_t seq, int32_t i_page, int32_t i_layer,
+                       bool is_value, void *to, struct err *err)
+{
+    const uint8_t *page = page_of(kv, seq, i_page, i_layer, is_value);
+    if (kv->device) {
+        kv->device->get(to, page, kv->page_bytes);
+        return kv->device->finish(err);
+    }
+    memcpy(to, page, kv->page_bytes);
+    return true;
+}
+
+bool kv_cache_put_page(struct kv_cache *kv, int32_t seq, int32_t i_page, int32_t i_layer,
+                       bool is_value, const void *from, struct err *err)
+{
+    uint8_t *page = page_of(kv, seq, i_page, i_layer, is_value);
+    if (kv->device) {
+        kv->device->put(page, from, kv->page_bytes);
+        return kv->device->finish(err);
+    }
+    memcpy(page, from, kv->page_bytes);
+    return true;
 }

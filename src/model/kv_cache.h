@@ -18,10 +18,10 @@
 struct kv_cache;
 
 /* Plans and allocates room for n_tok positions in all (rounded up to pages), shared by up to n_seqs
- * sequences. Borrows `cfg` during the call. ERR_MEMORY names bytes wanted and available; ERR_USAGE
+ * sequences, in `device`, or the host's memory if it is NULL. Borrows `cfg` during the call. ERR_MEMORY names bytes wanted and available; ERR_USAGE
  * for a type that is not F32, F16, BF16 or Q8_0. */
 struct kv_cache *kv_cache_new(const struct model_config *cfg, enum dtype dtype, int64_t n_tok,
-                              int32_t n_seqs, struct err *err);
+                              int32_t n_seqs, const struct device_memory *device, struct err *err);
 void kv_cache_free(struct kv_cache *kv); /* NULL is fine */
 size_t kv_cache_bytes(const struct kv_cache *kv);
 
@@ -47,10 +47,12 @@ int32_t kv_cache_length(const struct kv_cache *kv, int32_t seq);
 int64_t kv_cache_free_tokens(const struct kv_cache *kv);
 /* The page list of a sequence; valid until the next reserve, trim, fork or close of it. */
 const int32_t *kv_cache_pages(const struct kv_cache *kv, int32_t seq);
-/* Bytes of the keys, or the values, of one page in one layer; and where they lie. */
+/* Bytes of the keys, or the values, of one page in one layer; and reading and writing them. */
 size_t kv_cache_page_bytes(const struct kv_cache *kv);
-uint8_t *kv_cache_page(const struct kv_cache *kv, int32_t seq, int32_t i_page, int32_t i_layer,
-                       bool is_value);
+bool kv_cache_get_page(const struct kv_cache *kv, int32_t seq, int32_t i_page, int32_t i_layer,
+                       bool is_value, void *to, struct err *err) CRIA_CHECK;
+bool kv_cache_put_page(struct kv_cache *kv, int32_t seq, int32_t i_page, int32_t i_layer,
+                       bool is_value, const void *from, struct err *err) CRIA_CHECK;
 const struct kv_layer *kv_cache_layer(const struct kv_cache *kv, int32_t i_layer);
 
 #endif

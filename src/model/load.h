@@ -11,6 +11,7 @@
 #include "formats/safetensors.h"
 #include "formats/torch_file.h"
 #include "model/model.h"
+#include "tensor/ops.h"
 
 #define META_MAX_SHARDS 256
 
@@ -31,6 +32,9 @@ struct model {
 
     void *merged; /* matrices that Meta's shards had in pieces */
     size_t merged_bytes, merged_used;
+
+    const struct device_memory *device; /* model_place(): where the weights are; NULL: here */
+    void *device_weights;
 };
 
 /* How a container answers weights_load(). */

@@ -152,6 +152,7 @@ struct model *model_open(const char *path, struct err *err)
 void model_close(struct model *m)
 {
     if (!m) return;
+    if (m->device) m->device->free(m->device_weights);
     tokenizer_free(m->tokenizer);
     gguf_close(m->gguf);
     safetensors_close(m->safetensors);

@@ -26,6 +26,7 @@ struct model_info {
     const char *type_name; /* the type most weights have: "Q4_1" */
     bool is_huge;          /* model_make_huge() was done */
     bool is_repacked;      /* model_repack() was done */
+    const char *place;     /* "cuda:0" after model_place(); NULL: the host's memory */
 };
 
 /* Where the weights are: "mapped", "huge pages" or "repacked". */
@@ -45,6 +46,10 @@ bool model_make_huge(struct model *m, struct err *err) CRIA_CHECK;
  * anybody else uses `m`, which only ops of that name may then read. ERR_UNSUPPORTED: none of them
  * would be read faster. After a failure `m` must be closed. */
 bool model_repack(struct model *m, const struct ops *ops, struct err *err) CRIA_CHECK;
+/* Copies the weights to the memory of `ops`, where that is not the host's: then forward passes with
+ * these operators can run, and no others, nor an export. ERR_MEMORY: bytes wanted and free. Before
+ * the first forward pass. Ends with model_close(). */
+bool model_place(struct model *m, const struct ops *ops, struct err *err) CRIA_CHECK;
 /* A hash of the model's numbers and of both ends of each matrix as its file has them: another
  * quantization or a fine-tune is another model, a moved file the same. */
 uint64_t model_fingerprint(const struct model *m);

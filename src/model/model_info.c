@@ -278,5 +278,5 @@ void info_finish(struct model *m)
 
 const char *model_info_place(const struct model_info *i)
 {
-    return i->is_repacked ? "repacked" : i->is_huge ? "huge pages" : "mapped";
+    return i->place ? i->place : i->is_repacked ? "repacked" : i->is_huge ? "huge pages" : "mapped";
 }

@@ -100,6 +100,7 @@ struct attention_args {
     float scale;     /* 1 / sqrt(d_head) */
     const struct span *span;
     int32_t n_spans;
+    int32_t max_n, max_end; /* the longest span's n; no span ends behind position max_end - 1 */
     int64_t n_tok;
     const struct kv_layer *kv;
     bool is_exact; /* float throughout, for models whose weights are; else bfloat16 may do */
@@ -108,8 +109,43 @@ struct attention_args {
 
 enum { INTERLEAVED_ROWS = 16 };
 
+/* What a device was measured to do, a second. */
+struct device_peak {
+    double bytes; /* copying its memory, read and written */
+    double ops;   /* a large product of bfloat16 by the vendor's library; 0: that is not there */
+};
+
+/* A device: the memory that a backend's operators read and write, where that is not the host's. What is asked
+ * for is done in the order in which one thread asks; that something failed is told by finish(). */
+struct device_memory {
+    void *(*alloc)(size_t n_bytes, struct err *err); /* ERR_MEMORY names bytes wanted and free */
+    void (*free)(void *p);                           /* NULL is fine */
+    void *(*alloc_host)(size_t n_bytes, struct err *err); /* of the host, quick to copy */
+    void (*free_host)(void *p);
+    uint64_t (*available)(void); /* bytes */
+    void (*put)(void *to, const void *from_host, size_t n_bytes); /* `from` is read until finish() */
+    void (*get)(void *to_host, const void *from, size_t n_bytes); /* there after finish() */
+    void (*copy)(void *to, const void *from, size_t n_bytes);
+    /* Waits. ERR_IO: the device has failed, and does so from now on. */
+    bool (*finish)(struct err *err) CRIA_CHECK;
+    /* Bytes that place() writes for a tensor, and writing it, read from `from` on the host: rows
+     * as the operators want them. Then t->data and t->row_bytes are the device's. */
+    size_t (*placed_bytes)(const struct tensor *t);
+    bool (*place)(struct tensor *t, void *to, struct err *err) CRIA_CHECK;
+    /* What operators ask for between begin and end is not done but kept, to be done by replay(),
+     * any number of times; end gives NULL where that is not possible. */
+    void (*begin_recording)(void);
+    void *(*end_recording)(void);
+    void (*replay)(void *recording);
+    void (*free_recording)(void *recording); /* NULL is fine */
+    bool (*measure)(struct device_peak *out, struct err *err) CRIA_CHECK;
+};
+
 struct ops {
     const char *name; /* "avx512+amx", as forced by CRIA_ISA and shown in the banner */
+    /* NULL: the host's. Else all pointers that operators get, in tensors and spans too, are into
+     * this memory, and the team has one member, who only asks for the work. */
+    const struct device_memory *memory;
 
     /* y[i] = row ids[i] of table, as float. */
     void (*embed)(const struct member *me, float *y, int64_t ld_y, const struct tensor *table,
@@ -139,6 +175,11 @@ struct ops {
     void (*attention)(const struct member *me, const struct attention_args *a);
     size_t (*attention_work_bytes)(int64_t n_tok, int32_t n_heads, int32_t d_head, int32_t max_pos,
                                    int n_threads);
+    /* Moves rows kept[i], rising, of width n to row i. */
+    void (*gather)(const struct member *me, float *rows, int64_t n, const int32_t *kept,
+                   int32_t n_kept);
+    /* Sets *damage to 1 if one of n numbers is not finite, else leaves it. */
+    void (*find_damage)(const struct member *me, const float *x, int64_t n, uint32_t *damage);
 };
 
 /* The variants that this machine can run, plain C first, fastest last: at least one. */

@@ -40,7 +40,7 @@ static bool observe(const struct model *m, int argc, char **argv, struct err *er
     const struct ops *ops = ops_variant(0);
     struct team *team = team_new(1, err);
     struct forward *f = team ? forward_new(m, ops, team, n, 1, n, err) : NULL;
-    struct kv_cache *kv = f ? kv_cache_new(model_config(m), DT_F32, n, 1, err) : NULL;
+    struct kv_cache *kv = f ? kv_cache_new(model_config(m), DT_F32, n, 1, NULL, err) : NULL;
     struct imatrix *im = kv ? imatrix_new(model_config(m), err) : NULL;
     bool ok = im && id && pos && seq;
     const int32_t s = ok ? kv_cache_open_seq(kv, err) : -1;

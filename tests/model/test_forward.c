@@ -512,7 +512,7 @@ static void test_memory_that_fails_is_reported(void **state)
         struct err err = {0};
         fault_arm(FAULT_MEMORY, n);
         struct forward *f = forward_new(r.m, opt.ops, r.team, 16, 1, 64, &err);
-        struct kv_cache *kv = f ? kv_cache_new(model_config(r.m), DT_F16, 64, 2, &err) : NULL;
+        struct kv_cache *kv = f ? kv_cache_new(model_config(r.m), DT_F16, 64, 2, NULL, &err) : NULL;
         const bool was_hit = fault_disarm();
         assert_int_equal(kv == NULL, err.code != ERR_OK);
         kv_cache_free(kv);

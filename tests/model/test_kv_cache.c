@@ -137,7 +137,7 @@ static void test_random_walk_equals_plain_arrays(void **state)
     struct err err = {0};
     uint32_t stamp = 0;
     (void)state;
-    struct kv_cache *kv = kv_cache_new(&config, DT_F32, MAX_LEN, N_SEQS, &err);
+    struct kv_cache *kv = kv_cache_new(&config, DT_F32, MAX_LEN, N_SEQS, NULL, &err);
     assert_ok(kv != NULL, &err);
     for (int i = 0; i < 4000; i++) {
         step_walk(kv, all, &rng, &stamp);
@@ -168,7 +168,7 @@ static void test_layout_of_each_type(void **state)
         struct model_config c = config;
         struct err err = {0};
         c.d_head = cases[i].d_head;
-        struct kv_cache *kv = kv_cache_new(&c, cases[i].dtype, 100, 2, &err);
+        struct kv_cache *kv = kv_cache_new(&c, cases[i].dtype, 100, 2, NULL, &err);
         assert_int_equal(kv != NULL, cases[i].row_bytes > 0);
         if (!kv) {
             assert_int_equal(err.code, ERR_USAGE);
@@ -198,7 +198,7 @@ static void test_wrong_sizes_are_refused(void **state)
     c.n_kv_heads = 1000;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct err err = {0};
-        assert_null(kv_cache_new(&c, DT_F16, cases[i].n_tok, cases[i].n_seqs, &err));
+        assert_null(kv_cache_new(&c, DT_F16, cases[i].n_tok, cases[i].n_seqs, NULL, &err));
         assert_int_equal(err.code, cases[i].code);
     }
 }
@@ -207,7 +207,7 @@ static void test_wrong_forks_are_refused(void **state)
 {
     struct err err = {0};
     (void)state;
-    struct kv_cache *kv = kv_cache_new(&config, DT_F16, 100, 3, &err);
+    struct kv_cache *kv = kv_cache_new(&config, DT_F16, 100, 3, NULL, &err);
     assert_ok(kv != NULL, &err);
     const int32_t a = kv_cache_open_seq(kv, &err), b = kv_cache_open_seq(kv, &err);
     assert_ok(kv_cache_reserve(kv, a, 0, 10, &err), &err);
@@ -227,7 +227,7 @@ static void test_memory_that_fails_is_reported(void **state)
     for (int64_t n = 1;; n++) {
         struct err err = {0};
         fault_arm(FAULT_MEMORY, n);
-        struct kv_cache *kv = kv_cache_new(&config, DT_F16, 100, 3, &err);
+        struct kv_cache *kv = kv_cache_new(&config, DT_F16, 100, 3, NULL, &err);
         const bool was_hit = fault_disarm();
         assert_int_equal(kv == NULL, was_hit);
         assert_int_equal(err.code, was_hit ? ERR_MEMORY : ERR_OK);

@@ -23,6 +23,7 @@
 #include "base/table.h"
 #include "tensor/cpu/cpu.h"
 #include "tensor/cpu/interleave.h"
+#include "tensor/cuda/cuda.h"
 
 #if CRIA_X86
 #include <cpuid.h>
@@ -37,7 +38,8 @@ enum level { LEVEL_GENERIC, LEVEL_AVX2, LEVEL_AVX512, LEVEL_BF16, LEVEL_AMX, LEV
 static const struct ops variants[] = {
 #define SAME(linear_, attention_) \
     .linear = linear_, .work_bytes = linear_work_bytes, .rope_table = rope_table_make, \
-    .attention = attention_, .attention_work_bytes = attention_##_bytes
+    .attention = attention_, .attention_work_bytes = attention_##_bytes, \
+    .gather = gather_rows, .find_damage = find_damage
     {.name = "generic", .embed = embed_generic, .rmsnorm = rmsnorm_generic, .swiglu = swiglu_generic,
      .rope_store = rope_store_generic, SAME(linear_generic, attention_generic)},
 #if CRIA_X86
@@ -126,6 +128,7 @@ const struct ops *ops_variant(int i)
 const struct ops *ops_choose(const char *name, struct err *err)
 {
     const int n = ops_n_variants();
+    if (name && strncmp(name, "cuda", 4) == 0) return ops_cuda(name, err);
     if (!name || !name[0]) return &variants[n - 1];
     char list[200] = "";
     for (int i = 0; i < n; i++) {
