@@ -237,8 +237,9 @@ static bool run_row(struct bench *b, struct bench_row *r, struct err *err)
 static void print_limits(const struct bench *b)
 {
     const struct engine_plan *plan = engine_plan(b->s.engine);
-    printf("%s, %d thread%s: %s %.1f GB/s", b->limit.ops[0] > 0 ? "machine" : plan->isa, plan->n_threads,
-           plan->n_threads == 1 ? "" : "s", b->limit.read_name, b->limit.read * 1e-9);
+    printf("%s, %d thread%s: %s %.1f GB/s", b->limit.ops[0] > 0 ? "machine" : plan->isa,
+           plan->n_threads, plan->n_threads == 1 ? "" : "s", b->limit.read_name,
+           b->limit.read * 1e-9);
     if (b->limit.ops[0] <= 0 && b->limit.used_ops > 0)
         printf("; %s %.0f GFLOP/s", b->limit.used_name, b->limit.used_ops * 1e-9);
     for (int i = 0; peak_units[i].name && i < MAX_UNITS; i++)

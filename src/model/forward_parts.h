@@ -6,16 +6,16 @@
 #include "model/lora_apply.h"
 
 enum forward_buffer {
-    BUF_X,        /* [n_tok, d_model] the residual stream */
-    BUF_Q,        /* [n_tok, n_heads, d_head] */
-    BUF_K,        /* [n_tok, n_kv_heads, d_head] */
-    BUF_V,        /* the same */
-    BUF_Y,        /* [n_tok, n_heads, d_head] what attention gives */
-    BUF_GATE,     /* [n_tok, d_ff]; at the end the states, [n_tok, d_model] */
-    BUF_UP,       /* [n_tok, d_ff] */
-    BUF_COS_SIN,  /* [n_tok, d_head / 2, 2] */
-    BUF_LOGITS,   /* [n_logit_rows, n_vocab] */
-    BUF_WORK,     /* the operators' own */
+    BUF_X,       /* [n_tok, d_model] the residual stream */
+    BUF_Q,       /* [n_tok, n_heads, d_head] */
+    BUF_K,       /* [n_tok, n_kv_heads, d_head] */
+    BUF_V,       /* the same */
+    BUF_Y,       /* [n_tok, n_heads, d_head] what attention gives */
+    BUF_GATE,    /* [n_tok, d_ff]; at the end the states, [n_tok, d_model] */
+    BUF_UP,      /* [n_tok, d_ff] */
+    BUF_COS_SIN, /* [n_tok, d_head / 2, 2] */
+    BUF_LOGITS,  /* [n_logit_rows, n_vocab] */
+    BUF_WORK,    /* the operators' own */
     /* What the host writes before a step, and sends in one piece where operators have a memory of
      * their own; tokens, positions and pages are in the batch and the cache else. */
     BUF_INV_FREQ, /* double [d_head / 2] */
@@ -45,7 +45,7 @@ struct forward {
     int32_t max_batch_tok, max_logit_rows, max_pos;
     bool is_exact; /* products are in float: attention is, too */
     struct forward_plan plan;
-    char *memory;       /* the operators' */
+    char *memory;          /* the operators' */
     struct device *device; /* NULL: that is the host's memory (forward_device.c) */
 
     forward_observer *observer;

@@ -18,8 +18,9 @@
 struct kv_cache;
 
 /* Plans and allocates room for n_tok positions in all (rounded up to pages), shared by up to n_seqs
- * sequences, in `device`, or the host's memory if it is NULL. Borrows `cfg` during the call. ERR_MEMORY names bytes wanted and available; ERR_USAGE
- * for a type that is not F32, F16, BF16 or Q8_0. */
+ * sequences, in `device`, or the host's memory if it is NULL. Borrows `cfg` during the call.
+ * ERR_MEMORY names bytes wanted and available; ERR_USAGE for a type that is not F32, F16, BF16 or
+ * Q8_0. */
 struct kv_cache *kv_cache_new(const struct model_config *cfg, enum dtype dtype, int64_t n_tok,
                               int32_t n_seqs, const struct device_memory *device, struct err *err);
 void kv_cache_free(struct kv_cache *kv); /* NULL is fine */

@@ -27,8 +27,7 @@ static size_t all_bytes(const struct model *m, const struct device_memory *memor
     size_t n = 0;
     for (size_t k = 0; k < ROLE_COUNT; k++) {
         const struct tensor_row *r = &tensor_rows_table[k];
-        for (int32_t i = 0; i < tensor_copies(&m->config, r); i++)
-            n += slot_bytes(m, r, i, memory);
+        for (int32_t i = 0; i < tensor_copies(&m->config, r); i++) n += slot_bytes(m, r, i, memory);
     }
     return n;
 }

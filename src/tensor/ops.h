@@ -115,30 +115,32 @@ struct device_peak {
     double ops;   /* a large product of bfloat16 by the vendor's library; 0: that is not there */
 };
 
-/* A device: the memory that a backend's operators read and write, where that is not the host's. What is asked
- * for is done in the order in which one thread asks; that something failed is told by finish(). */
+/* A device: the memory that a backend's operators read and write, where that is not the host's.
+ * What is asked for is done in the order in which one thread asks; that something failed is told by
+ * finish(). */
 struct device_memory {
     void *(*alloc)(size_t n_bytes, struct err *err); /* ERR_MEMORY names bytes wanted and free */
     void (*free)(void *p);                           /* NULL is fine */
     void *(*alloc_host)(size_t n_bytes, struct err *err); /* of the host, quick to copy */
     void (*free_host)(void *p);
     uint64_t (*available)(void); /* bytes */
-    void (*put)(void *to, const void *from_host, size_t n_bytes); /* `from` is read until finish() */
+    void (*put)(void *to, const void *from_host,
+                size_t n_bytes); /* `from` is read until finish() */
     void (*get)(void *to_host, const void *from, size_t n_bytes); /* there after finish() */
     void (*copy)(void *to, const void *from, size_t n_bytes);
     /* Waits. ERR_IO: the device has failed, and does so from now on. */
-    bool (*finish)(struct err *err) CRIA_CHECK;
+    bool (*finish)(struct err *err);
     /* Bytes that place() writes for a tensor, and writing it, read from `from` on the host: rows
      * as the operators want them. Then t->data and t->row_bytes are the device's. */
     size_t (*placed_bytes)(const struct tensor *t);
-    bool (*place)(struct tensor *t, void *to, struct err *err) CRIA_CHECK;
+    bool (*place)(struct tensor *t, void *to, struct err *err);
     /* What operators ask for between begin and end is not done but kept, to be done by replay(),
      * any number of times; end gives NULL where that is not possible. */
     void (*begin_recording)(void);
     void *(*end_recording)(void);
     void (*replay)(void *recording);
     void (*free_recording)(void *recording); /* NULL is fine */
-    bool (*measure)(struct device_peak *out, struct err *err) CRIA_CHECK;
+    bool (*measure)(struct device_peak *out, struct err *err);
 };
 
 struct ops {

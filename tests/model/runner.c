@@ -33,7 +33,8 @@ void runner_open(struct runner *r, const char *path, const struct runner_options
     r->f = forward_new(r->m, opt->ops, r->team, opt->max_batch_tok, opt->max_batch_tok,
                        opt->max_pos, &err);
     assert_ok(r->f != NULL, &err);
-    r->kv = kv_cache_new(model_config(r->m), opt->kv_dtype, opt->cache_tok, opt->n_seqs, NULL, &err);
+    r->kv =
+        kv_cache_new(model_config(r->m), opt->kv_dtype, opt->cache_tok, opt->n_seqs, NULL, &err);
     assert_ok(r->kv != NULL, &err);
 }
 

@@ -115,7 +115,8 @@ attention_bytes_fn attention_neon_bytes;
 /* The same in every variant. */
 void rope_table_make(const struct member *me, float *cos_sin, const int32_t *pos, int64_t n_tok,
                      const double *inv_freq, int32_t n_freq);
-void gather_rows(const struct member *me, float *rows, int64_t n, const int32_t *kept, int32_t n_kept);
+void gather_rows(const struct member *me, float *rows, int64_t n, const int32_t *kept,
+                 int32_t n_kept);
 void find_damage(const struct member *me, const float *x, int64_t n, uint32_t *damage);
 size_t linear_work_bytes(int64_t n_tok, int64_t k, int n_threads);
 

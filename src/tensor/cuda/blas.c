@@ -94,9 +94,9 @@ bool device_multiply(const struct product *p)
     if (!device_has_products()) return false;
     pthread_mutex_lock(&lt.lock); /* also over the call: another thread may drop the choice */
     const bool ok =
-        choice_of(&c, p) && lt.blas.multiply(lt.handle, c.product, &one, p->w, c.w, p->x, c.x,
-                                             &beta, p->y, c.y, p->y, c.y, c.how.algorithm,
-                                             p->workspace, PRODUCT_WORKSPACE, CU_STREAM) == 0;
+        choice_of(&c, p) &&
+        lt.blas.multiply(lt.handle, c.product, &one, p->w, c.w, p->x, c.x, &beta, p->y, c.y, p->y,
+                         c.y, c.how.algorithm, p->workspace, PRODUCT_WORKSPACE, CU_STREAM) == 0;
     pthread_mutex_unlock(&lt.lock);
     return ok;
 }

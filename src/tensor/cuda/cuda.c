@@ -20,9 +20,9 @@
 
 enum {
     THREADS = 256,
-    EXACT_TOK = 8,       /* up to here activations are hi + lo */
-    FEW_PLAIN = 16,      /* more tokens than these go through cuBLASLt, */
-    FEW_QUANTIZED = 32,  /* which for quantized weights means unpacking them */
+    EXACT_TOK = 8,      /* up to here activations are hi + lo */
+    FEW_PLAIN = 16,     /* more tokens than these go through cuBLASLt, */
+    FEW_QUANTIZED = 32, /* which for quantized weights means unpacking them */
     MAX_SPLITS = 64,
     SPLIT_BLOCKS_PER_SM = 8,
 };
@@ -347,8 +347,7 @@ static void attention(const struct member *me, const struct attention_args *t)
         .name = name_, .memory = &device_memory, .embed = embed, .rmsnorm = rmsnorm,               \
         .swiglu = swiglu, .linear = linear, .work_bytes = linear_work_bytes,                       \
         .rope_table = rope_table, .rope_store = rope_store, .attention = attention,                \
-        .attention_work_bytes = attention_work_bytes, .gather = gather,                            \
-        .find_damage = find_damage                                                                 \
+        .attention_work_bytes = attention_work_bytes, .gather = gather, .find_damage = find_damage \
     }
 static const struct ops devices[] = {CUDA_OPS("cuda:0"), CUDA_OPS("cuda:1"), CUDA_OPS("cuda:2"),
                                      CUDA_OPS("cuda:3"), CUDA_OPS("cuda:4"), CUDA_OPS("cuda:5"),

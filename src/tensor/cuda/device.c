@@ -88,9 +88,10 @@ static bool open_device(struct err *err)
 {
     int device = 0, major = 0, minor = 0;
     if (cuda_image_bytes == 0)
-        return err_set(err, ERR_UNSUPPORTED,
-                       "this program was built without kernels for GPUs; build it where nvcc is, or "
-                       "leave out --device");
+        return err_set(
+            err, ERR_UNSUPPORTED,
+            "this program was built without kernels for GPUs; build it where nvcc is, or "
+            "leave out --device");
     if (!dev.driver.init && !driver_load(&dev.driver, err)) return false;
     if (!find_device(&device, err)) return false;
     dev.driver.device_name(dev.name, (int)sizeof dev.name - 1, device);

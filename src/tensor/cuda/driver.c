@@ -27,7 +27,10 @@ static const char *fill(void *table, void *library, const struct entry *e, size_
     return NULL;
 }
 
-#define AT(field, name) {offsetof(struct driver, field), name}
+#define AT(field, name)                                                                            \
+    {                                                                                              \
+        offsetof(struct driver, field), name                                                       \
+    }
 static const struct entry driver_entries[] = {
     AT(init, "cuInit"),
     AT(driver_version, "cuDriverGetVersion"),
@@ -59,7 +62,10 @@ static const struct entry driver_entries[] = {
 };
 #undef AT
 
-#define AT(field, name) {offsetof(struct blas, field), name}
+#define AT(field, name)                                                                            \
+    {                                                                                              \
+        offsetof(struct blas, field), name                                                         \
+    }
 static const struct entry blas_entries[] = {
     AT(create, "cublasLtCreate"),
     AT(product_create, "cublasLtMatmulDescCreate"),
@@ -95,8 +101,7 @@ bool blas_load(struct blas *b)
     static const char *const names[] = {"libcublasLt.so.13", "libcublasLt.so.12"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         void *library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
-        if (library &&
-            !fill(b, library, blas_entries, sizeof blas_entries / sizeof *blas_entries))
+        if (library && !fill(b, library, blas_entries, sizeof blas_entries / sizeof *blas_entries))
             return true;
     }
     return false;

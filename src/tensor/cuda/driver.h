@@ -19,7 +19,7 @@ typedef uint64_t cu_ptr; /* device memory */
 /* Returned by every driver function: 0, or a number that cuGetErrorString() explains. */
 enum { CU_OK = 0, CU_OUT_OF_MEMORY = 2, CU_NOT_READY = 600 };
 enum { CU_MULTIPROCESSORS = 16, CU_MAJOR = 75, CU_MINOR = 76 }; /* attributes of a device */
-#define CU_STREAM ((void *)0x2) /* each host thread's own */
+#define CU_STREAM ((void *)0x2)                                 /* each host thread's own */
 
 struct driver {
     int (*init)(unsigned flags);
@@ -55,8 +55,8 @@ struct driver {
 /* cuBLASLt's; matrices are described by handles, columns first. */
 enum {
     LT_FLOAT = 0,
-    LT_BF16 = 14,      /* types of elements */
-    LT_IN_FLOAT = 68,  /* how it computes */
+    LT_BF16 = 14,       /* types of elements */
+    LT_IN_FLOAT = 68,   /* how it computes */
     LT_TRANSPOSE_A = 3, /* attributes of a product; the value 1 transposes */
     LT_MAX_WORKSPACE = 1,
 };

@@ -57,8 +57,8 @@ struct swiglu_args {
 };
 
 /* The input of a product: x, or norm(x), or silu(x) x2, as bfloat16 in two parts, hi + lo, rows of
- * k rounded up to 32, or as float. hi, lo or wide may be NULL. Grid: (tokens, any): with more than one, each block
- * takes a part of the row, and the norm's sum by itself. */
+ * k rounded up to 32, or as float. hi, lo or wide may be NULL. Grid: (tokens, any): with more than
+ * one, each block takes a part of the row, and the norm's sum by itself. */
 enum { PREPARE_PLAIN, PREPARE_RMSNORM, PREPARE_SWIGLU };
 struct prepare_args {
     uint16_t *hi, *lo;
@@ -195,8 +195,12 @@ struct damage_args {
 /* By head size. */
 #define CUDA_FLASH_KERNELS(X) X(64) X(128)
 /* By type of weights and by 8s of tokens. */
+/* clang-format off */
 #define CUDA_FEW_TYPES(X)                                                                          \
-    X(F32) X(F16) X(BF16) X(Q4_0) X(Q4_1) X(Q5_0) X(Q5_1) X(Q8_0) X(Q2_K) X(Q3_K) X(Q4_K) X(Q5_K)  \
-        X(Q6_K) X(IQ4_NL) X(IQ4_XS)
+    X(F32) X(F16) X(BF16)                                                                          \
+    X(Q4_0) X(Q4_1) X(Q5_0) X(Q5_1) X(Q8_0)                                                        \
+    X(Q2_K) X(Q3_K) X(Q4_K) X(Q5_K) X(Q6_K)                                                        \
+    X(IQ4_NL) X(IQ4_XS)
+/* clang-format on */
 
 #endif

@@ -8,9 +8,7 @@
 
 #include <stdint.h>
 
-#ifdef CRIA_CUDA_EMU
-#include "emu.h"
-#else
+#ifndef CRIA_CUDA_EMU /* there it is given before this file */
 #include <math_constants.h>
 
 #define KERNEL extern "C" __global__ void
