@@ -19,7 +19,7 @@
 
 #define FLOAT_BOUND 2e-3f
 #define INT8_BOUND 0.13f
-#define BF16_BOUND 0.1f   /* activations rounded to bfloat16: bfloat16 weights in avx512bf16 */
+#define BF16_BOUND 0.1f   /* activations rounded to bfloat16: bfloat16 weights in avx512bf16, amx */
 #define ORDER_BOUND 5e-4f /* one token and many go through other kernels */
 
 static const struct golden_case {
@@ -103,7 +103,8 @@ static float check_golden(const struct golden_case *c, struct json want, const s
     float *got = calloc((size_t)n * (size_t)r.n_vocab, sizeof *got);
     runner_feed(&r, runner_seq(&r), tokens, n, chunk, got);
     const float e = golden_error(want, got, r.n_vocab);
-    const bool is_rounded = c->is_bf16 && strcmp(ops->name, "avx512bf16") == 0;
+    const bool has_bf16 = strcmp(ops->name, "avx512bf16") == 0 || strcmp(ops->name, "amx") == 0;
+    const bool is_rounded = c->is_bf16 && has_bf16;
     const float bound = is_rounded ? BF16_BOUND : c->bound;
     const int32_t n_wrong = wrong_argmax(want, got, r.n_vocab, bound);
     if (!(e <= bound) || n_wrong)

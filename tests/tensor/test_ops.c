@@ -12,7 +12,7 @@
  *   weights; few tokens, and many    step each; and F32_BOUND where the activations are integers
  *   in avx512bf16 and avx2)          times such a d, which proves the unpacking and the integers
  *   bfloat16 dot products (BF16      2^-9: each activation rounded to bfloat16
- *   weights, many in avx512bf16)
+ *   weights, many in avx512bf16, amx)
  *   bfloat16 tiles                   by type of weights, `wide_bound` below
  *   bfloat16 attention               attention_bound()
  */
@@ -56,7 +56,7 @@ static double wide_bound(const char *variant, enum dtype t)
 {
     const bool is_quant = ref_block_elems(t) > 1;
     if (strcmp(variant, "amx") == 0)
-        return is_quant ? 0x1p-8 : t == DT_BF16 ? 0x1p-17 + F32_BOUND : 0x1p-16 + F32_BOUND;
+        return is_quant ? 0x1p-8 : t == DT_BF16 ? 0x1p-9 + F32_BOUND : 0x1p-16 + F32_BOUND;
     if (strcmp(variant, "avx512bf16") == 0 && t == DT_BF16) return 0x1p-9 + F32_BOUND;
     return F32_BOUND;
 }

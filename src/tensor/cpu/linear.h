@@ -62,8 +62,7 @@ enum form {
     FORM_F32,
     FORM_INT8,   /* quantized weights */
     FORM_PAIRS,  /* bfloat16 weights */
-    FORM_BF16_1, /* hi hi: weights already rounded by quantization */
-    FORM_BF16_2, /* w (hi + lo): weights exact in bfloat16 */
+    FORM_BF16_1, /* hi hi: weights exact in bfloat16, or already rounded by quantization */
     FORM_BF16_3, /* hi hi + hi lo + lo hi: both split, relative error 2^-16 of a product */
 };
 

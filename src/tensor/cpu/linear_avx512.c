@@ -342,7 +342,7 @@ static const uint8_t forms_bf16[DT_COUNT] = {
     [DT_Q6_K] = FORM_INT8, [DT_IQ4_NL] = FORM_INT8, [DT_IQ4_XS] = FORM_INT8,
 };
 static const uint8_t forms_amx[DT_COUNT] = {
-    [DT_F32] = FORM_BF16_3, [DT_F16] = FORM_BF16_3, [DT_BF16] = FORM_BF16_2,
+    [DT_F32] = FORM_BF16_3, [DT_F16] = FORM_BF16_3, [DT_BF16] = FORM_BF16_1,
     [DT_Q4_0] = FORM_BF16_1, [DT_Q4_1] = FORM_BF16_1, [DT_Q5_0] = FORM_BF16_1,
     [DT_Q5_1] = FORM_BF16_1, [DT_Q8_0] = FORM_BF16_1, [DT_Q2_K] = FORM_BF16_1,
     [DT_Q3_K] = FORM_BF16_1, [DT_Q4_K] = FORM_BF16_1, [DT_Q5_K] = FORM_BF16_1,

@@ -11,8 +11,10 @@
  *
  * Exactness by parts: x = hi + lo with hi = bfloat16(x), lo = bfloat16(x - hi), |x - hi - lo| <=
  * 2^-17 |x|. Quantized weights: one product of the rounded values, relative error of a term at
- * most 2^-8 (typically a hundredth of that on a sum). BF16 weights are exact: two products with
- * hi and lo of the activations. F32 and F16 weights: three products, the fourth is below 2^-16.
+ * most 2^-8 (typically a hundredth of that on a sum). BF16 weights are exact: one product with the
+ * rounded activations too, as in linear_pairs.c, since attention rounds its own for such a model; a
+ * second one with lo of the activations cost 45 % of a prompt's speed. F32 and F16 weights: three
+ * products, the fourth is below 2^-16.
  *
  * Tile loads, stores and the configuration are inline assembly with a memory clobber: GCC before
  * 13 tells its optimizer that the intrinsics read little or no memory, and stores before them are
@@ -266,8 +268,10 @@ INLINE TARGET_AMX void block_amx(const struct strip *s, const uint16_t *hi, cons
         TILE_LOAD("tmm3", c1 + T, 64L);
     }
     multiply(hi + row, s->xh + at, ld_x, n_k);
-    if (s->form >= FORM_BF16_2) multiply(hi + row, s->xl + at, ld_x, n_k);
-    if (s->form >= FORM_BF16_3) multiply(lo + row, s->xh + at, ld_x, n_k);
+    if (s->form == FORM_BF16_3) {
+        multiply(hi + row, s->xl + at, ld_x, n_k);
+        multiply(lo + row, s->xh + at, ld_x, n_k);
+    }
     TILE_STORE("tmm0", c, 64L);
     TILE_STORE("tmm1", c1, 64L);
     TILE_STORE("tmm2", c + T, 64L);
