@@ -3,8 +3,8 @@
  * cuda.c - the operator table on an NVIDIA GPU: each operator is one kernel, or a few.
  *
  * A product first writes its input down, normed or gated, as bfloat16 (hi, and lo where the result
- * is to be as exact as the weights are); then few tokens are multiplied by linear_few, which reads
- * the weights as they are, and many by cuBLASLt, quantized weights unpacked to bfloat16 a stretch
+ * is to be as exact as the weights are), or as float; then one token is multiplied by linear_one and
+ * few by linear_few, which read the weights as they are, and many by cuBLASLt, quantized weights unpacked to bfloat16 a stretch
  * of rows at a time. Where cuBLASLt is not installed linear_few does it all. F32 and F16 weights
  * are multiplied in float.
  *
@@ -144,6 +144,7 @@ static void multiply_few(const struct linear_args *a, const struct linear_work *
 {
     struct linear_few_args p = {.hi = w->hi,
                                 .lo = w->lo,
+                                .wide = w->wide,
                                 .ld_x = up(a->k, 32),
                                 .n_tok = (int32_t)a->n_tok,
                                 .k = (int32_t)a->k,
@@ -155,8 +156,10 @@ static void multiply_few(const struct linear_args *a, const struct linear_work *
                                     o->ld_y,         o->is_added, (int32_t)n_tiles};
         n_tiles += up(p.out[i].w.n_rows, 16) / 16;
     }
+    const int type = (int)a->out[first].w->dtype;
     const enum few_size size = a->n_tok <= 8 ? FEW_8 : a->n_tok <= 16 ? FEW_16 : FEW_32;
-    const int id = KERNEL_linear_few_F32_1 + N_FEW_SIZES * (int)a->out[first].w->dtype + (int)size;
+    const int id = a->n_tok == 1 ? KERNEL_linear_one_F32 + type
+                                 : KERNEL_linear_few_F32_1 + N_FEW_SIZES * type + (int)size;
     device_launch((enum kernel)id, n_tiles, up(a->n_tok, 8 << size) / (8 << size), 1,
                   32 * FEW_WARPS, &p);
 }
@@ -209,7 +212,10 @@ static void linear(const struct member *me, const struct linear_args *a)
         is_narrow |= !is_float_here;
         is_split |= is_wide(t) && !is_float_here;
     }
-    prepare(a, &w, is_narrow, is_split, is_float);
+    if (a->n_tok == 1)
+        prepare(a, &w, false, false, true);
+    else
+        prepare(a, &w, is_narrow, is_split, is_float);
     for (int i = 0, n; i < a->n_out; i += n) {
         const enum dtype t = a->out[i].w->dtype;
         n = 1;

@@ -43,6 +43,9 @@ static const char *const kernel_names[N_KERNELS] = {
 #define NAME(d) "attention_flash_" #d,
     CUDA_FLASH_KERNELS(NAME)
 #undef NAME
+#define NAME(t) "linear_one_" #t,
+    CUDA_FEW_TYPES(NAME)
+#undef NAME
 #define NAME(t) "linear_few_" #t "_1", "linear_few_" #t "_2", "linear_few_" #t "_4",
     CUDA_FEW_TYPES(NAME)
 #undef NAME

@@ -21,6 +21,9 @@ enum kernel {
 #define ID(d) KERNEL_attention_flash_##d,
     CUDA_FLASH_KERNELS(ID)
 #undef ID
+#define ID(t) KERNEL_linear_one_##t,
+    CUDA_FEW_TYPES(ID)
+#undef ID
 #define ID(t) KERNEL_linear_few_##t##_1, KERNEL_linear_few_##t##_2, KERNEL_linear_few_##t##_4,
     CUDA_FEW_TYPES(ID)
 #undef ID

@@ -52,7 +52,7 @@ KERNEL prepare(prepare_args p)
 {
     SHARED_ARRAY(float, sums, MAX_WARPS);
     const int64_t t = blockIdx.x;
-    const float *x = p.x + t * p.ld_x, *x2 = p.x2 + t * p.ld_x;
+    const float *x = p.x + t * p.ld_x, *x2 = p.x2 ? p.x2 + t * p.ld_x : 0;
     const float r = p.in == PREPARE_RMSNORM ? inverse_rms(x, p.k, p.eps, sums) : 1.0f;
     const int step = 2 * (int)(blockDim.x * gridDim.y);
     for (int i = 2 * (int)(blockIdx.y * blockDim.x + threadIdx.x); i < p.ld; i += step) {
