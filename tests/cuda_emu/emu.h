@@ -59,9 +59,9 @@ static inline void __syncthreads(EMU_PLACE) { emu_barrier(file, line); }
 enum emu_kind { EMU_SHUFFLE_XOR, EMU_MMA, EMU_LOAD, EMU_LOAD_TRANSPOSED };
 struct emu_exchange {
     emu_kind kind;
-    int lane_mask;       /* SHUFFLE_XOR */
-    uint32_t value;      /* in, out */
-    float *c;            /* MMA */
+    int lane_mask;  /* SHUFFLE_XOR */
+    uint32_t value; /* in, out */
+    float *c;       /* MMA */
     const uint32_t *a;
     uint32_t b0, b1;
     const uint8_t *row; /* LOAD */

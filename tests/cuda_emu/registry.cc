@@ -20,7 +20,8 @@ CUDA_KERNELS(DECLARE)
 CUDA_FLASH_KERNELS(DECLARE_FLASH)
 CUDA_FEW_TYPES(DECLARE_FEW)
 
-#define PLAIN(name) ROW(name, name##_args, 0)
+#define PLAIN(name)                                                                                \
+    ROW(name, name##_args, strcmp(#name, "attention_split") == 0 ? SPLIT_THREADS : 0)
 #define FLASH(d) ROW(attention_flash_##d, attention_flash_args, FLASH_THREADS)
 #define FEW(type)                                                                                  \
     ROW(linear_few_##type##_1, linear_few_args, 32 * FEW_WARPS)                                    \

@@ -57,7 +57,7 @@ static void test_unknown_kernels_are_seen(void **state)
     struct seen s = {0};
     emu_set_reporter(see, &s);
     emu_launch("no_such", (struct dim3){1, 1, 1}, (struct dim3){64, 1, 1}, NULL);
-    emu_launch("attention_split", (struct dim3){1, 1, 1}, (struct dim3){64, 1, 1}, NULL);
+    emu_launch("attention_flash_64", (struct dim3){1, 1, 1}, (struct dim3){64, 1, 1}, NULL);
     emu_set_reporter(NULL, NULL);
     assert_int_equal(s.n, 2);
 }

@@ -229,8 +229,8 @@ static void test_embed_and_unpack_match_double(void **state)
             for (int64_t c = k; c < ld; c++) want[c] = 0;
             ref_decode(t, want, g[0].p + (size_t)(i + 2) * from_bytes, k);
             for (int64_t c = 0; c < ld; c++) {
-                assert_near(u.wide[i * ld + c], want[c], 2e-5 * fabs(want[c]) + 3e-7, "unpack %s %d",
-                            dtype_info(t)->name, (int)c);
+                assert_near(u.wide[i * ld + c], want[c], 2e-5 * fabs(want[c]) + 3e-7,
+                            "unpack %s %d", dtype_info(t)->name, (int)c);
                 assert_true(u.narrow[i * ld + c] == bf16_from_f32(u.wide[i * ld + c]));
             }
         }
@@ -278,7 +278,8 @@ static void few_compare(enum dtype t, const struct few_case *c, const uint8_t *f
         }
     }
     for (int32_t tok = 0; tok < c->n_tok; tok++)
-        assert_true(out->y[tok * out->ld_y + out->w.n_rows] == was[tok * out->ld_y + out->w.n_rows]);
+        assert_true(out->y[tok * out->ld_y + out->w.n_rows] ==
+                    was[tok * out->ld_y + out->w.n_rows]);
     free(w);
 }
 
@@ -309,8 +310,9 @@ static void check_few(enum dtype t, int nt, const struct few_case *c)
         n_tiles += (c->rows[a.n_out] + 15) / 16;
     }
     char name[40];
-    static const char *const names[] = {"F32",  "F16",  "BF16", "Q4_0", "Q4_1", "Q5_0",   "Q5_1",  "Q8_0",
-                                        "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS"};
+    static const char *const names[] = {"F32",  "F16",  "BF16", "Q4_0",   "Q4_1",
+                                        "Q5_0", "Q5_1", "Q8_0", "Q2_K",   "Q3_K",
+                                        "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS"};
     snprintf(name, sizeof name, "linear_few_%s_%d", names[t], nt);
     launch(name, n_tiles, (c->n_tok + 8 * nt - 1) / (8 * nt), 1, 32 * FEW_WARPS, &a);
     for (int o = 0; o < a.n_out; o++) {
@@ -611,8 +613,9 @@ static void check_rope(enum dtype type, bool is_halves, bool has_cache)
                 const int second = is_halves ? first + D / 2 : first + 1;
                 const float *x = is_q ? q0 : k0, *y = is_q ? a.q : a.k;
                 const double angle = pos[t] * inv_freq[i];
-                assert_near(y[first], (double)x[first] * cos(angle) - (double)x[second] * sin(angle),
-                            3e-7, "token %d head %d pair %d", t, h, i);
+                assert_near(y[first],
+                            (double)x[first] * cos(angle) - (double)x[second] * sin(angle), 3e-7,
+                            "token %d head %d pair %d", t, h, i);
                 assert_near(y[second],
                             (double)x[first] * sin(angle) + (double)x[second] * cos(angle), 3e-7,
                             "token %d head %d pair %d", t, h, i);
