@@ -7,7 +7,7 @@ SAN     = -Dbuildtype=debugoptimized -Db_ndebug=false -Db_sanitize=address,undef
 TSAN    = -Dbuildtype=debugoptimized -Db_ndebug=false -Db_sanitize=thread -Db_lundef=false
 THREADS = serve|serve_models
 
-.PHONY: all run test test-san test-tsan test-long bench fuzz format lint install clean deps
+.PHONY: all run test test-san test-tsan test-cuda cuda test-long bench fuzz format lint install clean deps
 
 all: $(BUILD)/build.ninja
 	@$(NINJA)
@@ -48,6 +48,17 @@ test-tsan:
 	@if setarch -R true 2> /dev/null; then TEST_TIMEOUT=1800 setarch -R scripts/run-tests --only \
 		'/base/test_team$$|/text/test_share$$|/infer/test_engine|/serve/test_|/e2e/($(THREADS))\.sh$$' $(BUILD)-tsan; \
 	else echo "skipped: setarch -R is not allowed here"; fi
+
+# The GPU kernels for Ampere, Ada and Hopper, and what each takes of a GPU.
+cuda:
+	@scripts/cuda-report
+
+# The GPU kernels against double precision, run on the processor, and a model on a GPU where there is one.
+test-cuda:
+	@scripts/deps install build test model
+	@$(MAKE) --no-print-directory all >&2
+	@scripts/get-model > /dev/null || echo "tests that need the default model will skip"
+	@scripts/run-tests --only '/cuda_emu/test_|/tensor/test_cuda|/e2e/device\.sh$$' $(BUILD)
 
 # Oracle runs, NEON under emulation, and everything else that takes long.
 test-long: test test-san

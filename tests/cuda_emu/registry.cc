@@ -13,6 +13,7 @@
 #define DECLARE(name) extern "C" void name(name##_args);
 #define DECLARE_FLASH(d) extern "C" void attention_flash_##d(attention_flash_args);
 #define DECLARE_FEW(type)                                                                          \
+    extern "C" void linear_one_##type(linear_few_args);                                            \
     extern "C" void linear_few_##type##_1(linear_few_args);                                        \
     extern "C" void linear_few_##type##_2(linear_few_args);                                        \
     extern "C" void linear_few_##type##_4(linear_few_args);
@@ -24,6 +25,7 @@ CUDA_FEW_TYPES(DECLARE_FEW)
     ROW(name, name##_args, strcmp(#name, "attention_split") == 0 ? SPLIT_THREADS : 0)
 #define FLASH(d) ROW(attention_flash_##d, attention_flash_args, FLASH_THREADS)
 #define FEW(type)                                                                                  \
+    ROW(linear_one_##type, linear_few_args, 32 * FEW_WARPS)                                        \
     ROW(linear_few_##type##_1, linear_few_args, 32 * FEW_WARPS)                                    \
     ROW(linear_few_##type##_2, linear_few_args, 32 * FEW_WARPS)                                    \
     ROW(linear_few_##type##_4, linear_few_args, 32 * FEW_WARPS)

@@ -40,12 +40,12 @@ static void test_mistakes_are_seen(void **state)
     static const struct {
         const char *place, *what;
     } cases[] = {
-        {"wrong.cc:12:", "63 threads reach and 1, ended, do not"},
-        {"wrong.cc:21:", "at another barrier"},
-        {"wrong.cc:30:", "that nothing has written"},
-        {"wrong.cc:38:", "another thread has"},
-        {"wrong.cc:45:", "only 31 lanes"},
-        {"wrong.cc:51:", "not aligned"},
+        {"wrong.cc:14:", "63 threads reach and 1, ended, do not"},
+        {"wrong.cc:23:", "at another barrier"},
+        {"wrong.cc:32:", "that nothing has written"},
+        {"wrong.cc:40:", "another thread has"},
+        {"wrong.cc:47:", "only 31 lanes"},
+        {"wrong.cc:53:", "not aligned"},
         {NULL, NULL},
     };
     for (int i = 0; i < 7; i++) check_seen(i, cases[i].place, cases[i].what);

@@ -2,6 +2,8 @@
  *
  * wrong.cc - kernels with one mistake each, for test_cuda_emu.c: the emulation must see it.
  */
+#include "emu.h"
+
 #include "tensor/cuda/ptx.cuh"
 
 #include "wrong.h"

@@ -241,16 +241,19 @@ static void test_embed_and_unpack_match_double(void **state)
 
 /* ---- products ---- */
 
-static double few_bound(enum dtype t, bool has_lo)
+/* Of linear_one (nt 0): float. Else activations are hi + lo with 8 tokens and with wide types, or
+ * hi alone, and wide weights are hi + lo. */
+static double few_bound(enum dtype t, int nt)
 {
-    const double x = has_lo ? 0x1p-17 : 0x1p-9;
+    if (nt == 0) return F32_BOUND;
+    const bool is_wide = t == DT_F32 || t == DT_F16;
+    const double x = nt == 1 || is_wide ? 0x1p-17 : 0x1p-9;
     return F32_BOUND + x + (t == DT_F16 ? 0x1p-17 : t == DT_F32 ? 0x1p-16 : 0);
 }
 
 struct few_case {
     const char *what;
     int32_t n_tok, k, rows[3];
-    bool has_lo;
 };
 
 /* Sums |w x|; a weight counts as much as the largest of its 32, for minima cancel. */
@@ -273,7 +276,7 @@ static void few_compare(enum dtype t, const struct few_case *c, const uint8_t *f
             }
             if (out->bias) y += (double)out->bias[r];
             if (out->is_added) y += (double)was[tok * out->ld_y + r];
-            assert_near(out->y[tok * out->ld_y + r], y, few_bound(t, c->has_lo) * sum + 3e-7,
+            assert_near(out->y[tok * out->ld_y + r], y, few_bound(t, nt) * sum + 3e-7,
                         "%s x %d, %s: token %d row %d", dtype_info(t)->name, nt, c->what, tok, r);
         }
     }
@@ -287,14 +290,19 @@ static void check_few(enum dtype t, int nt, const struct few_case *c)
 {
     uint64_t seed = 8;
     const int64_t k = width_of(t, c->k), ld = up(k, 32);
-    struct guarded g[3], w_g[3][2], y_g[3], was_g[3], bias_g;
+    struct guarded g[4], w_g[3][2], y_g[3], was_g[3], bias_g;
     float *x = device_floats(&g[0], c->n_tok * k, &seed);
     struct prepare_args prep = {.x = x, .ld_x = k, .ld = (int32_t)ld, .k = (int32_t)k};
     prep.hi = device_shorts(&g[1], c->n_tok * ld);
     prep.lo = device_shorts(&g[2], c->n_tok * ld);
-    launch("prepare", c->n_tok, 1, 1, 128, &prep);
-    struct linear_few_args a = {.hi = prep.hi, .ld_x = ld, .n_tok = c->n_tok, .k = (int32_t)k};
-    if (c->has_lo) a.lo = prep.lo;
+    prep.wide = device_floats(&g[3], c->n_tok * ld, NULL);
+    launch("prepare", c->n_tok, 2, 1, 128, &prep);
+    struct linear_few_args a = {.hi = prep.hi,
+                                .lo = prep.lo,
+                                .wide = prep.wide,
+                                .ld_x = ld,
+                                .n_tok = c->n_tok,
+                                .k = (int32_t)k};
     int32_t n_tiles = 0;
     float *bias = device_floats(&bias_g, 64, &seed), *was[3];
     for (; a.n_out < 3 && c->rows[a.n_out]; a.n_out++) {
@@ -313,8 +321,11 @@ static void check_few(enum dtype t, int nt, const struct few_case *c)
     static const char *const names[] = {"F32",  "F16",  "BF16", "Q4_0",   "Q4_1",
                                         "Q5_0", "Q5_1", "Q8_0", "Q2_K",   "Q3_K",
                                         "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS"};
-    snprintf(name, sizeof name, "linear_few_%s_%d", names[t], nt);
-    launch(name, n_tiles, (c->n_tok + 8 * nt - 1) / (8 * nt), 1, 32 * FEW_WARPS, &a);
+    if (nt == 0)
+        snprintf(name, sizeof name, "linear_one_%s", names[t]);
+    else
+        snprintf(name, sizeof name, "linear_few_%s_%d", names[t], nt);
+    launch(name, n_tiles, nt == 0 ? 1 : (c->n_tok + 8 * nt - 1) / (8 * nt), 1, 32 * FEW_WARPS, &a);
     for (int o = 0; o < a.n_out; o++) {
         few_compare(t, c, w_g[o][0].p, k, &a.out[o], x, was[o], nt);
         release(w_g[o], 2);
@@ -322,7 +333,7 @@ static void check_few(enum dtype t, int nt, const struct few_case *c)
         release(&was_g[o], 1);
     }
     release(&bias_g, 1);
-    release(g, 3);
+    release(g, 4);
 }
 
 static void test_linear_few_matches_double(void **state)
@@ -330,16 +341,19 @@ static void test_linear_few_matches_double(void **state)
     (void)state;
     static const struct few_case cases[] = {
         /* clang-format off */
-        /* what                           tok    k  rows          lo   */
-        {"one token",                       1, 288, {5},          true},
-        {"q k v of nine tokens",            9, 320, {33, 16, 19}, true},
-        {"hi alone",                       34, 544, {17, 48},     false},
-        {"more units than the warps",       7, 301, {1},          true},
+        /* what                           tok    k  rows */
+        {"one token",                       1, 288, {5}},
+        {"one token, two stretches",        1, 4384, {18, 3}},
+        {"q k v of nine tokens",            9, 320, {33, 16, 19}},
+        {"many tokens",                    34, 544, {17, 48}},
+        {"more units than the warps",       7, 301, {1}},
         /* clang-format on */
     };
     for (int t = 0; t < DT_COUNT; t++)
-        for (int nt = 1; nt <= 4; nt *= 2)
-            for (size_t c = 0; c < ARRAY_LEN(cases); c++) check_few(t, nt, &cases[c]);
+        for (size_t c = 0; c < ARRAY_LEN(cases); c++) {
+            if (cases[c].n_tok == 1) check_few(t, 0, &cases[c]);
+            for (int nt = 1; nt <= 4; nt *= 2) check_few(t, nt, &cases[c]);
+        }
 }
 
 /* ---- the rest of rows ---- */
