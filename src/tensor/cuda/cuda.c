@@ -3,10 +3,10 @@
  * cuda.c - the operator table on an NVIDIA GPU: each operator is one kernel, or a few.
  *
  * A product first writes its input down, normed or gated, as bfloat16 (hi, and lo where the result
- * is to be as exact as the weights are), or as float; then one token is multiplied by linear_one and
- * few by linear_few, which read the weights as they are, and many by cuBLASLt, quantized weights unpacked to bfloat16 a stretch
- * of rows at a time. Where cuBLASLt is not installed linear_few does it all. F32 and F16 weights
- * are multiplied in float.
+ * is to be as exact as the weights are), or as float; then one token is multiplied by linear_one
+ * and few by linear_few, which read the weights as they are, and many by cuBLASLt, quantized
+ * weights unpacked to bfloat16 a stretch of rows at a time. Where cuBLASLt is not installed
+ * linear_few does it all. F32 and F16 weights are multiplied in float.
  *
  * Begin reading at linear().
  */

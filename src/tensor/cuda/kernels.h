@@ -80,7 +80,7 @@ struct few_out {
 };
 struct linear_few_args {
     const uint16_t *hi, *lo; /* lo: read with NT 1 and types wider than bfloat16 */
-    const float *wide; /* the input of linear_one, which reads nothing else */
+    const float *wide;       /* the input of linear_one, which reads nothing else */
     int64_t ld_x;
     int32_t n_tok, k, n_out, pad;
     struct few_out out[FEW_MAX_OUT];
@@ -129,8 +129,9 @@ struct rope_store_args {
     int32_t n_spans, n_heads, n_kv_heads, d_head, halves, pad;
 };
 
-/* Grid: (tokens, kv heads times fours of the query heads of each, splits). With one split y is written, else `part`: of each token, head
- * and split d_head sums, the largest score and the sum of weights. */
+/* Grid: (tokens, kv heads times fours of the query heads of each, splits). With one split y is
+ * written, else `part`: of each token, head and split d_head sums, the largest score and the sum of
+ * weights. */
 enum { SPLIT_THREADS = 128, SPLIT_CHUNK = 256, SPLIT_MAX_REP = 16 };
 struct attention_split_args {
     float *y, *part;
