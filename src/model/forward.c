@@ -309,7 +309,7 @@ static bool make_memory(struct forward *f, struct err *err)
     const size_t n = f->plan.all_bytes;
     if (f->ops->memory) {
         f->memory = f->ops->memory->alloc(n, err);
-        return f->memory && (f->device = device_new(f, err)) != NULL;
+        return f->memory && device_init(f, err);
     }
     const uint64_t available = os_memory_available();
     if (n <= available) f->memory = os_big_alloc(n);

@@ -38,23 +38,20 @@ static size_t sent_bytes(const struct forward *f)
     return f->plan.all_bytes - f->plan.at[BUF_SENT];
 }
 
-struct device *device_new(struct forward *f, struct err *err)
+bool device_init(struct forward *f, struct err *err)
 {
     const struct device_memory *m = f->ops->memory;
     struct device *d = calloc(1, sizeof *d);
-    if (!d) {
-        err_set(err, ERR_MEMORY, "no memory for a step; free memory");
-        return NULL;
-    }
-    f->device = d; /* so that forward_free() finds what there is */
+    if (!d) return err_set(err, ERR_MEMORY, "no memory for a step; free memory");
+    f->device = d;
     d->sent = m->alloc_host(sent_bytes(f), err);
     if (d->sent)
         d->logits = m->alloc_host((size_t)f->max_logit_rows * (size_t)f->c->n_vocab * 4, err);
     if (d->logits)
         d->states = m->alloc_host((size_t)f->max_batch_tok * (size_t)f->c->d_model * 4, err);
-    if (!d->states) return NULL;
+    if (!d->states) return false;
     memset(d->sent, 0, sent_bytes(f));
-    return d;
+    return true;
 }
 
 void device_free(struct forward *f)

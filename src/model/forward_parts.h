@@ -70,7 +70,8 @@ static inline void *forward_buffer(const struct forward *f, enum forward_buffer 
 void *forward_host(const struct forward *f, enum forward_buffer b);
 
 /* Where operators have a memory of their own (ops->memory): what the host holds beside it. */
-struct device *device_new(struct forward *f, struct err *err);
+bool device_init(struct forward *f,
+                 struct err *err) CRIA_CHECK; /* then device_free() in any case */
 void device_free(struct forward *f);
 void *device_host(const struct forward *f, enum forward_buffer b);
 const float *device_states(const struct forward *f);

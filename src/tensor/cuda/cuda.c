@@ -164,7 +164,7 @@ static void multiply_few(const struct linear_args *a, const struct linear_work *
                   32 * FEW_WARPS, &p);
 }
 
-static bool multiply_many(const struct linear_args *a, const struct linear_out *o,
+static void multiply_many(const struct linear_args *a, const struct linear_out *o,
                           const struct linear_work *w)
 {
     const enum dtype t = o->w->dtype;
@@ -193,11 +193,10 @@ static bool multiply_many(const struct linear_args *a, const struct linear_out *
                                   .y = o->y + row,
                                   .is_added = o->is_added,
                                   .workspace = w->workspace};
-        if (!device_multiply(&p)) return false;
+        if (!device_multiply(&p)) device_fail(); /* another way would add to half a result */
     }
     struct add_bias_args b = {o->y, o->bias, o->ld_y, a->n_tok, n_rows};
     if (o->bias) device_launch(KERNEL_add_bias, blocks_for(a->n_tok * n_rows), 1, 1, THREADS, &b);
-    return true;
 }
 
 static void linear(const struct member *me, const struct linear_args *a)
@@ -219,7 +218,10 @@ static void linear(const struct member *me, const struct linear_args *a)
     for (int i = 0, n; i < a->n_out; i += n) {
         const enum dtype t = a->out[i].w->dtype;
         n = 1;
-        if (!is_few(t, a->n_tok) && multiply_many(a, &a->out[i], &w)) continue;
+        if (!is_few(t, a->n_tok)) {
+            multiply_many(a, &a->out[i], &w);
+            continue;
+        }
         while (i + n < a->n_out && a->out[i + n].w->dtype == t) n++;
         multiply_few(a, &w, i, n);
     }

@@ -130,7 +130,6 @@ bool device_open(int i, struct err *err)
 }
 
 int device_n_sm(void) { return dev.n_sm; }
-const char *device_name(void) { return dev.name; }
 
 /* ---- asking for work ---- */
 
@@ -139,6 +138,8 @@ static void check(int error)
     int none = CU_OK;
     if (error != CU_OK) atomic_compare_exchange_strong(&dev.failed, &none, error);
 }
+
+void device_fail(void) { check(CU_UNKNOWN); }
 
 /* The context is a thread's own setting. */
 static void enter(void) { check(dev.driver.context_set(dev.context)); }

@@ -36,8 +36,8 @@ enum kernel {
 bool device_open(int i, struct err *err) CRIA_CHECK;
 /* Multiprocessors of the open device. */
 int device_n_sm(void);
-/* "NVIDIA H100 80GB HBM3" */
-const char *device_name(void);
+/* For what cannot be asked for: finish() tells. */
+void device_fail(void);
 
 /* `args` is the kernel's one argument; it is copied. What fails is told by finish(). */
 void device_launch(enum kernel k, int64_t gx, int64_t gy, int64_t gz, int threads, void *args);

@@ -17,7 +17,7 @@
 typedef uint64_t cu_ptr; /* device memory */
 
 /* Returned by every driver function: 0, or a number that cuGetErrorString() explains. */
-enum { CU_OK = 0, CU_OUT_OF_MEMORY = 2, CU_NOT_READY = 600 };
+enum { CU_OK = 0, CU_UNKNOWN = 999 };
 enum { CU_MULTIPROCESSORS = 16, CU_MAJOR = 75, CU_MINOR = 76 }; /* attributes of a device */
 #define CU_STREAM ((void *)0x2)                                 /* each host thread's own */
 

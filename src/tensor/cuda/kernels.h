@@ -196,7 +196,7 @@ struct damage_args {
     X(damage)
 /* By head size. */
 #define CUDA_FLASH_KERNELS(X) X(64) X(128)
-/* By type of weights and by 8s of tokens. */
+/* linear_one_TYPE, and linear_few_TYPE_N by 8s of tokens. */
 /* clang-format off */
 #define CUDA_FEW_TYPES(X)                                                                          \
     X(F32) X(F16) X(BF16)                                                                          \
